@@ -1,0 +1,39 @@
+# make alone lists what can be made.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python
+MODEL_SEED := 0
+
+.PHONY: help demo test check format bench docs clean
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+# The environment is made beside and moved into place, so that a broken install is never taken for a whole one.
+.venv/ready: pyproject.toml constraints.txt
+	@echo "setting up .venv (once; the packages are about 1 GB)"
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]' \
+	  2>&1 | grep -v '^WARNING: Location' || true
+	@$(RUN) -c 'import unstill, torch, diffusers, mypy' && touch $@
+
+demo: .venv/ready  ## animate a picture of examples/ and say where the clip is
+	@$(RUN) examples/demo.py
+
+test: .venv/ready  ## everything that needs no GPU, under ten minutes on two cores
+	$(RUN) -m pytest -n 2 --dist worksteal
+
+check: .venv/ready  ## lint, format, types, layers, fast tests, under a minute
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(RUN) -m pytest tests/unit tests/contract -n 2 -m 'not slow and not gpu and not browser'
+
+format: .venv/ready  ## put the code in order
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
+
+docs: .venv/ready  ## write docs/reference from the code
+	@$(RUN) docs/build_reference.py
+
+clean:  ## remove the environment and what was made
+	rm -rf .venv build dist clips

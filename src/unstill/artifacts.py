@@ -1,0 +1,185 @@
+"""The six nouns that flow through the product, and the small values they are made of.
+
+    picture ─▶ PreparedImage ─▶ Plan ─▶ Latents ─▶ Frames ─▶ Report ─▶ Clip
+
+They hold data and know nothing of how it was made. Importing this module imports neither torch nor numpy.
+Shape suffixes: B clip, F frame, C channel, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unstill.request import Request
+from unstill.values import Size
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of whole pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """The picture, upright, in sRGB, without transparency, framed for the model."""
+
+    source_HWC: Pixels  # the framed part at the picture's own resolution: what CLIP looks at
+    canvas_HWC: Pixels  # the same part at the size the model works at
+    content: Box  # the part of the canvas that the clip keeps; the rest is padding
+    original: Size  # the upright picture before framing
+    sha256: str  # of the bytes that were read, to recognise the picture again
+    notes: tuple[str, ...] = ()  # what was done to it, one sentence each
+
+    @property
+    def size(self) -> Size:
+        """The size that the model works at."""
+        return Size(self.canvas_HWC.shape[1], self.canvas_HWC.shape[0])
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model found on this machine: which files make it, and what is known about them."""
+
+    name: str  # how people call it; never a path
+    family: str  # svd | svd-xt | svd-xt-1.1: whose presets and frame count apply
+    layout: str  # diffusers | single-file
+    weights: Mapping[str, tuple[Path, ...]]  # unet, vae, image_encoder; or checkpoint
+    configs: Mapping[str, Mapping[str, Any]]  # unet, vae, image_encoder, scheduler, feature_extractor
+    frames: int
+    weights_bytes: int
+    revision: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)  # by file name, as far as known
+    licence: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will happen, in resolved numbers: the request with nothing left open, and where it runs."""
+
+    request: Request
+    model: ModelFiles
+    size: Size  # what the network works at; the clip may be smaller, see `clip_size`
+    clip_size: Size
+    device: str
+    dtype: str
+    engine: str
+    weights_bytes: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        assert self.request.frames is not None
+        return self.request.frames
+
+    @property
+    def steps(self) -> int:
+        assert self.request.steps is not None
+        return self.request.steps
+
+    @property
+    def seed(self) -> int:
+        assert self.request.seed is not None
+        return self.request.seed
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """The clip as the network leaves it, and how to look at it without decoding."""
+
+    values_BFCHW: torch.Tensor
+    to_rgb: torch.Tensor  # [C + 1, 3]: latents and a one, to colours in 0–1
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of sampling, done; the next can be resumed from it."""
+
+    number: int  # 1 is the first
+    total: int
+    sigma: float  # the noise that is left
+    latents: Latents
+    denoised_BFCHW: torch.Tensor  # what the network took the clip to be, for previews
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Decoded frames in linear order, float32 in 0–1, on the CPU, padding removed."""
+
+    values_FCHW: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was made and how it went, in numbers."""
+
+    frames: int
+    size: Size
+    mean_change: float  # mean difference between neighbouring frames, in grey levels of 255
+    fidelity_db: float  # PSNR of the first frame against the picture
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+    peak_bytes: int | None = None
+    device: str = "cpu"
+    dtype: str = "fp32"
+    engine: str = "reference"
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as JSON values."""
+        return {**dataclasses.asdict(self), "size": str(self.size), "warnings": list(self.warnings)}
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A finished clip in memory; `save` writes it."""
+
+    frames: Pixels  # [frames, rows, columns, 3]
+    report: Report
+    recipe: dict[str, Any]
+    request: Request
+    writer: Callable[[Clip, Path, Request], Path] = field(repr=False)
+    path: Path | None = None  # where it was written, if it was
+
+    @property
+    def images(self) -> list[Image]:
+        """The frames as Pillow images."""
+        from PIL import Image
+
+        return [Image.fromarray(frame) for frame in self.frames]
+
+    def save(self, path: str | Path, **knobs: Any) -> Path:
+        """Write the clip; the format goes by the name. File knobs such as `play_fps` may be given."""
+        return self.writer(self, Path(path), self.request.replace(**knobs))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a caller who watches is told: a stage, and how far it has come."""
+
+    stage: str  # prepare | load | encode | sample | decode | write
+    done: int
+    total: int
+    step: Step | None = None  # while sampling
+
+
+Watch = Callable[[Progress], None]

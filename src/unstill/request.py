@@ -1,0 +1,346 @@
+"""Every knob, once: its name, default, range, and one sentence about it.
+
+The command line, the Python call, HTTP fields, manifests, recipes and the reference page are all derived
+from the fields of `Request`. It also holds the presets and what other tools call the same settings.
+It does not know how a knob is carried out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unstill import values
+from unstill.errors import RequestError
+from unstill.values import Focus, Guidance, Reader, Size
+
+NATIVE = Size(1024, 576)  # what every SVD checkpoint was finished on
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting: how it is read, what it means, what else it is called."""
+
+    read: Reader
+    help: str
+    group: str
+    range: str
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+
+def _knob(default: Any, read: Reader, help: str, group: str, range: str = "", **more: Any) -> Any:
+    return field(default=default, metadata={"knob": Knob(read, help, group, range, **more)})
+
+
+def _choice(default: Any, choices: tuple[str, ...], help: str, group: str, **more: Any) -> Any:
+    read = values.one_of(*choices, spellings=more.pop("spellings", None))
+    return _knob(default, read, help, group, " | ".join(choices), choices=choices, **more)
+
+
+DTYPES = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
+DTYPES |= {f"torch.{name}": short for name, short in DTYPES.items()}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a clip should be: every knob. None means that the preset or the model decides."""
+
+    model: str = _knob(
+        "svd-xt", values.text, "Which model: a name that `unstill models` lists, or a path.", "model", "name or path"
+    )
+    preset: str = _choice(
+        "default", ("default", "stability", "draft"), "Settings to start from: as diffusers, as Stability, or quick.", "model"
+    )
+    motion: int | None = _knob(
+        None, values.whole(0, 255), "How much motion: under 100 is subtle, over 180 dramatic.", "motion", "0–255",
+        aliases=("motion_bucket_id",),
+    )  # fmt: skip
+    noise: float | None = _knob(
+        None, values.number(0, 1), "Noise put on the picture: more frees the motion and drifts from the picture.", "motion",
+        "0–1", aliases=("noise_aug_strength", "cond_aug", "augmentation_level"),
+    )  # fmt: skip
+    fps: int | None = _knob(
+        None, values.whole(1, 120), "Frame rate that the model imagines: lower moves more between frames.", "motion", "1–120"
+    )
+    frames: int | None = _knob(
+        None, values.whole(2, 128), "How many frames the clip has.", "motion", "2–128", aliases=("num_frames", "video_frames")
+    )
+    seed: int | None = _knob(
+        None, values.whole(0, 2**63 - 1), "Which of the possible clips; drawn at random and reported if unset.", "motion",
+        "0–2⁶³−1",
+    )  # fmt: skip
+    steps: int | None = _knob(
+        None, values.whole(1, 200), "Denoising steps: under 20 is visibly worse, over 30 rarely better.", "sampling", "1–200",
+        aliases=("num_inference_steps", "num_steps"),
+    )  # fmt: skip
+    guidance: Guidance | None = _knob(
+        None, values.guidance(0, 20), "How closely the frames keep to the picture, at the first and the last frame.",
+        "sampling", "FIRST:LAST, 0–20", aliases=("min_guidance_scale", "max_guidance_scale"),
+    )  # fmt: skip
+    guidance_shape: str = _choice(
+        "linear", ("linear", "triangle", "flat"), "How guidance runs over the frames; flat holds LAST throughout.", "sampling"
+    )
+    size: Size | None = _knob(
+        None, values.size(64, 4096), "Width and height; unset takes the model's own area in the picture's shape.", "picture",
+        "WIDTHxHEIGHT", aliases=("width", "height"),
+    )  # fmt: skip
+    fit: str = _choice(
+        "crop", ("crop", "pad", "blur", "stretch"), "What to do when the picture's shape is not the clip's.", "picture"
+    )
+    focus: Focus = _knob(
+        Focus(0.5, 0.5), values.focus, "The point that a crop keeps in the middle, as far as it can.", "picture",
+        "X,Y as fractions, or center | left | right | top | bottom",
+    )  # fmt: skip
+    ground: str = _knob(
+        "#ffffff", values.colour, "The colour that shows through transparent parts.", "picture", "#rrggbb | black | grey | white"
+    )
+    device: str = _knob("auto", values.device, "Where to run.", "machine", "auto | cpu | mps | cuda | cuda:N")
+    dtype: str = _choice(
+        "auto", ("auto", "fp16", "bf16", "fp32"), "Arithmetic: auto is fp16 on a GPU, fp32 on a CPU.", "machine",
+        aliases=("torch_dtype",), spellings=DTYPES,
+    )  # fmt: skip
+    decode_chunk: int | None = _knob(
+        None, values.whole(1, 128), "Frames decoded at once: fewer need less memory and flicker at the seams.", "machine",
+        "1–128", aliases=("decode_chunk_size", "decoding_t"),
+    )  # fmt: skip
+    forward_chunk: int | None = _knob(
+        None, values.whole(1, 4096), "Run feed-forwards in chunks of so many rows: same frames, less memory, slower.", "machine",
+        "1–4096",
+    )  # fmt: skip
+    offload: bool = _knob(
+        False, values.flag, "Keep each part of the model on the device only while it runs.", "machine", "true | false"
+    )
+    format: str = _choice(
+        "auto", ("auto", "mp4", "webm", "gif", "webp", "apng", "png"), "File format; auto goes by the name of the file.", "file"
+    )
+    codec: str = _choice("auto", ("auto", "h264", "vp9", "av1"), "Video codec; auto is h264 in mp4, vp9 in webm.", "file")
+    play_fps: float | None = _knob(
+        None, values.number(0.1, 240), "Frame rate at which the file plays; unset plays at fps.", "file", "0.1–240"
+    )
+    quality: int = _knob(80, values.whole(1, 100), "Picture quality against file size.", "file", "1–100")
+    ping_pong: bool = _knob(False, values.flag, "Play forward, then backward.", "file", "true | false")
+    loop: int = _knob(0, values.whole(0, 65535), "How often a GIF, WebP or APNG plays; 0 is for ever.", "file", "0–65535")
+    colors: int = _knob(256, values.whole(2, 256), "Colours in a GIF.", "file", "2–256")
+    dither: str = _choice("sierra", ("sierra", "bayer", "none"), "How a GIF mixes colours: best, steady, or not.", "file")
+    max_bytes: int | None = _knob(
+        None, values.byte_count(10_000, 2**40), "Largest file allowed; a GIF is reduced until it fits.", "file", "5MB"
+    )
+    recipe: bool = _knob(True, values.flag, "Write into the file how it was made.", "file", "true | false")
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name, knob in KNOBS.items():
+            value = getattr(self, name)
+            if value is None and DEFAULTS[name] is None:
+                continue
+            try:
+                object.__setattr__(self, name, knob.read(value))
+            except ValueError as error:
+                problems.append(f"{name} {error}")
+        if problems:
+            raise RequestError(problems)
+
+    def replace(self, **knobs: Any) -> Request:
+        """Return a copy with some knobs changed."""
+        return dataclasses.replace(self, **knobs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every knob that is set, as JSON values that `from_mapping` reads back."""
+        plain = {name: getattr(self, name) for name in KNOBS}
+        return {
+            name: str(value) if isinstance(value, (Size, Guidance, Focus)) else value
+            for name, value in plain.items()
+            if value is not None
+        }
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Request:
+        """Build a request from names and values as people write them: our names, SVD's, texts or numbers."""
+        knobs, problems = _rename(mapping)
+        try:
+            request = cls(**knobs)
+        except RequestError as error:
+            problems.extend(error.problems)
+        if problems:
+            raise RequestError(problems)
+        return request
+
+
+KNOBS: dict[str, Knob] = {f.name: f.metadata["knob"] for f in dataclasses.fields(Request)}
+DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Request)}
+ALIASES: dict[str, str] = {alias: name for name, knob in KNOBS.items() for alias in knob.aliases}
+_PARTS = {  # two names of other tools that make one knob of ours
+    "guidance": ("min_guidance_scale", "max_guidance_scale"),
+    "size": ("width", "height"),
+}
+
+
+def _rename(mapping: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Translate aliases; return knobs by our names and what was wrong with the names."""
+    knobs: dict[str, Any] = {}
+    problems: list[str] = []
+    given: dict[str, str] = {}
+    for written, value in mapping.items():
+        key = str(written).replace("-", "_")
+        if value is None:
+            continue
+        name = ALIASES.get(key, key)
+        if name not in KNOBS:
+            problems.append(f"{values.show(written)} is not a knob{_suggestion(key)}")
+        elif key in _PARTS.get(name, ()):
+            continue
+        elif name in given:
+            problems.append(f"{name} is given twice: as {given[name]} and as {key}")
+        else:
+            given[name] = key
+            knobs[name] = value
+    for name, parts in _PARTS.items():
+        _join(name, parts, mapping, knobs, problems)
+    return knobs, problems
+
+
+def _join(name: str, parts: tuple[str, str], mapping: Mapping[str, Any], knobs: dict[str, Any], problems: list[str]) -> None:
+    """Make one knob of two aliases such as width and height."""
+    found = [mapping.get(part) for part in parts]
+    if found == [None, None]:
+        return
+    if name in knobs:
+        problems.append(f"{name} is given twice: as {name} and as {' and '.join(parts)}")
+    elif name == "guidance":
+        standard = PRESETS["default"].knobs["guidance"]
+        first, last = (default if value is None else value for value, default in zip(found, standard.split(":"), strict=True))
+        knobs[name] = f"{first}:{last}"
+    elif None in found:
+        problems.append(f"{parts[0]} and {parts[1]} must be given together")
+    else:
+        knobs[name] = f"{found[0]}x{found[1]}"
+
+
+def _suggestion(written: str) -> str:
+    near = difflib.get_close_matches(written, [*KNOBS, *ALIASES], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values for the knobs that a request leaves open; `per_model` overrides `knobs` for one checkpoint."""
+
+    help: str
+    knobs: dict[str, Any]
+    per_model: dict[str, dict[str, Any]] = field(default_factory=dict)
+    area: Size = NATIVE
+
+    def for_model(self, family: str) -> dict[str, Any]:
+        """Return the values for one checkpoint."""
+        return {**self.knobs, **self.per_model.get(family, {})}
+
+
+_DIFFUSERS = {"motion": 127, "noise": 0.02, "fps": 7, "steps": 25, "guidance": "1.0:3.0"}
+PRESETS = {
+    "default": Preset("what the diffusers pipeline does when nothing is said", _DIFFUSERS),
+    "stability": Preset(
+        "what Stability's own sampling configuration does, for each checkpoint",
+        _DIFFUSERS,
+        {
+            "svd": {"steps": 25, "guidance": "1.0:2.5"},
+            "svd-xt": {"steps": 30, "guidance": "1.5:3.0"},
+            "svd-xt-1.1": {"steps": 30, "guidance": "1.5:3.0", "fps": 6},
+        },
+    ),
+    "draft": Preset(
+        "a look at the motion: few steps, 14 frames, a third of the area; worse than a clip for keeps",
+        {**_DIFFUSERS, "steps": 12, "frames": 14},
+        area=Size(576, 320),
+    ),
+}
+
+
+def settle(request: Request, family: str, frames: int) -> Request:
+    """Fill every open knob of sampling and motion from the preset and the model; size and seed stay open."""
+    standard = {"frames": frames, **PRESETS[request.preset].for_model(family)}
+    missing = {name: value for name, value in standard.items() if getattr(request, name) is None}
+    settled = request.replace(**missing)
+    return settled.replace(play_fps=settled.play_fps or settled.fps)
+
+
+def advise(request: Request, trained_frames: int) -> list[str]:
+    """Say what to expect of settled values that lie outside what the model was trained on."""
+    said = []
+    if request.noise is not None and request.noise > 0.135:
+        # Training drew log sigma ~ N(-3, 0.5²): two sigma end at exp(-2) = 0.135.
+        said.append(f"noise {request.noise:g} is above 0.135, the most seen in training: expect the clip to leave the picture")
+    if request.fps is not None and not 5 <= request.fps <= 30:
+        said.append(f"fps {request.fps} is outside 5–30, what was seen in training: expect odd or broken motion")
+    if request.frames is not None and request.frames != trained_frames:
+        said.append(f"{request.frames} frames, but the model was trained on {trained_frames}: expect weaker motion or drift")
+    if request.steps is not None and request.steps < 20 and request.preset != "draft":
+        said.append(f"{request.steps} steps are few: under 20 is visibly worse")
+    if request.size is not None:
+        said.extend(_advise_size(request.size))
+    return said
+
+
+def _advise_size(size: Size) -> list[str]:
+    said = []
+    if size.width % 64 or size.height % 64:
+        said.append(f"size {size} is not a multiple of 64 on both sides: expect artefacts at the borders")
+    if size.area_px > 1.3 * NATIVE.area_px:
+        said.append(f"size {size} is {size.area_px / NATIVE.area_px:.1f}× the trained area: expect repeated content and long runs")
+    elif size.area_px < 0.5 * NATIVE.area_px:
+        said.append(f"size {size} is {size.area_px / NATIVE.area_px:.2f}× the trained area: expect less detail and odder motion")
+    return said
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """One knob as other tools write it; a tool that lacks the knob has a dash."""
+
+    knob: str
+    value: str
+    diffusers: str
+    generative_models: str
+    comfyui: str
+
+
+def equivalents(request: Request) -> list[Equivalent]:
+    """Write settled settings as the numbers of diffusers, generative-models and ComfyUI."""
+    r, dash = request, "–"
+    if r.fps is None or r.guidance is None or r.noise is None:
+        raise RequestError("settings must be settled before they can be compared")
+    first, last = f"{r.guidance.first:g}", f"{r.guidance.last:g}"
+    rows = [
+        Equivalent("motion", str(r.motion), *(f"motion_bucket_id={r.motion}",) * 3),
+        Equivalent(
+            "noise", f"{r.noise:g}", f"noise_aug_strength={r.noise:g}", f"cond_aug={r.noise:g}",
+            # ComfyUI adds the noise to pixels in [0, 1], ours are in [-1, 1]: half the number is the same noise.
+            f"augmentation_level={r.noise / 2:g} (same noise; the model is then told {r.noise / 2:g})",
+        ),
+        Equivalent("fps", str(r.fps), f"fps={r.fps}", f"fps_id={r.fps - 1}", f"fps={r.fps}"),
+        Equivalent("play-fps", f"{r.play_fps:g}", f"export_to_video(fps={r.play_fps:g})", dash, f"frame_rate={r.play_fps:g}"),
+        Equivalent("frames", str(r.frames), f"num_frames={r.frames}", f"num_frames={r.frames}", f"video_frames={r.frames}"),
+        Equivalent("steps", str(r.steps), f"num_inference_steps={r.steps}", f"num_steps={r.steps}", f"steps={r.steps}"),
+        Equivalent(
+            "guidance", str(r.guidance), f"min_guidance_scale={first}, max_guidance_scale={last}",
+            f"min_scale={first}, max_scale={last}", f"min_cfg={first}, cfg={last}",
+        ),
+        Equivalent("size", str(r.size or "auto"), *_size_names(r.size)),
+        Equivalent("decode-chunk", str(r.decode_chunk or r.frames), f"decode_chunk_size={r.decode_chunk or r.frames}",
+                   f"decoding_t={r.decode_chunk or r.frames}", dash),
+        Equivalent("seed", str(r.seed), f"generator=torch.Generator().manual_seed({r.seed})", f"seed={r.seed}", f"seed={r.seed}"),
+        Equivalent("dtype", r.dtype, f"torch_dtype={_torch_name(r.dtype)}", dash, dash),
+    ]  # fmt: skip
+    return rows
+
+
+def _size_names(size: Size | None) -> tuple[str, str, str]:
+    if size is None:
+        return ("height=576, width=1024", "the picture's own", "width=1024, height=576")
+    return (f"height={size.height}, width={size.width}", "the picture's own", f"width={size.width}, height={size.height}")
+
+
+def _torch_name(dtype: str) -> str:
+    return {"fp16": "torch.float16", "bf16": "torch.bfloat16", "fp32": "torch.float32"}.get(dtype, "auto")

@@ -1,0 +1,234 @@
+"""The kinds of value a knob can hold, and how each is read from what people and programs write.
+
+A reader turns a typed value or its text into the value, or raises ValueError with what is possible.
+Text is always accepted, so the command line, HTTP forms, CSV rows and recipes need no readers of their own.
+This module does not know which knobs exist.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+Reader = Callable[[Any], Any]
+
+LONGEST_TEXT = 4096  # a path on Linux; no knob needs a longer text
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and height in pixels, written 1024x576."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @property
+    def area_px(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Guidance at the first and at the last frame, written 1.0:3.0."""
+
+    first: float
+    last: float
+
+    def __str__(self) -> str:
+        return f"{self.first:g}:{self.last:g}"
+
+
+@dataclass(frozen=True)
+class Focus:
+    """A point of the picture as fractions from its top left corner, written 0.5,0.5."""
+
+    x: float
+    y: float
+
+    def __str__(self) -> str:
+        return f"{self.x:g},{self.y:g}"
+
+
+FOCUS_WORDS = {
+    "center": Focus(0.5, 0.5),
+    "left": Focus(0.0, 0.5),
+    "right": Focus(1.0, 0.5),
+    "top": Focus(0.5, 0.0),
+    "bottom": Focus(0.5, 1.0),
+}
+
+
+def show(value: object) -> str:
+    """Quote what was found, shortened, safe to print on a terminal."""
+    text = ascii(value) if not isinstance(value, str) else "'" + value.encode("unicode_escape").decode() + "'"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def whole(low: int, high: int) -> Reader:
+    """Make a reader of whole numbers from low to high."""
+    wanted = f"must be a whole number from {low} to {high}"
+
+    def read(value: Any) -> int:
+        number = _number(value, wanted)
+        if number != int(number) or not low <= number <= high:
+            raise ValueError(f"{wanted}, not {show(value)}")
+        return int(number)
+
+    return read
+
+
+def number(low: float, high: float) -> Reader:
+    """Make a reader of numbers from low to high."""
+    wanted = f"must be a number from {low:g} to {high:g}"
+
+    def read(value: Any) -> float:
+        found = float(_number(value, wanted))
+        if not low <= found <= high:
+            raise ValueError(f"{wanted}, not {show(value)}")
+        return found
+
+    return read
+
+
+def one_of(*choices: str, spellings: dict[str, str] | None = None) -> Reader:
+    """Make a reader of one word out of several; `spellings` maps other spellings to them."""
+    wanted = f"must be one of {', '.join(choices)}"
+    other = spellings or {}
+
+    def read(value: Any) -> str:
+        word = value.strip().lower() if isinstance(value, str) else ""
+        word = other.get(word, word)
+        if word not in choices:
+            raise ValueError(f"{wanted}, not {show(value)}")
+        return word
+
+    return read
+
+
+def flag(value: Any) -> bool:
+    """Read yes or no."""
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise ValueError(f"must be true or false, not {show(value)}")
+
+
+def text(value: Any) -> str:
+    """Read a short text that is not empty."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value or len(value) > LONGEST_TEXT:
+        raise ValueError(f"must be a text of 1 to {LONGEST_TEXT} characters, not {show(value)}")
+    return value
+
+
+def device(value: Any) -> str:
+    """Read a device: auto, cpu, mps, cuda or cuda:N. Accepts a torch.device too."""
+    word = str(value).strip().lower() if type(value).__name__ == "device" or isinstance(value, str) else ""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word):
+        raise ValueError(f"must be auto, cpu, mps, cuda or cuda:N, not {show(value)}")
+    return word
+
+
+def colour(value: Any) -> str:
+    """Read a colour as #rrggbb, or one of black, grey and white."""
+    words = {"black": "#000000", "grey": "#808080", "gray": "#808080", "white": "#ffffff"}
+    found = words.get(value.strip().lower(), value.strip().lower()) if isinstance(value, str) else ""
+    if not re.fullmatch(r"#[0-9a-f]{6}", found):
+        raise ValueError(f"must be a colour such as #336699, black, grey or white, not {show(value)}")
+    return found
+
+
+def byte_count(low: int, high: int) -> Reader:
+    """Make a reader of byte counts such as 800kB, 5MB or 5000000."""
+    wanted = f"must be a size such as 5MB, from {low} to {high} bytes"
+    units = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+    def read(value: Any) -> int:
+        found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmg]?i?b?)", str(value).strip().lower())
+        unit = units.get(found[2]) if found else None
+        if isinstance(value, bool) or found is None or unit is None:
+            raise ValueError(f"{wanted}, not {show(value)}")
+        count = int(float(found[1]) * unit)
+        if not low <= count <= high:
+            raise ValueError(f"{wanted}, not {show(value)}")
+        return count
+
+    return read
+
+
+def size(low: int, high: int) -> Reader:
+    """Make a reader of sizes such as 1024x576 whose sides lie between low and high."""
+    wanted = f"must be WIDTHxHEIGHT such as 1024x576, each side from {low} to {high}"
+
+    def read(value: Any) -> Size:
+        if isinstance(value, Size):
+            value = (value.width, value.height)
+        if isinstance(value, str):
+            found = re.fullmatch(r"(\d{1,6})\s*[x×]\s*(\d{1,6})", value.strip().lower())
+            sides = tuple(int(part) for part in found.groups()) if found else ()
+        else:
+            sides = _pair(value, Integral)
+        if len(sides) != 2 or not all(low <= side <= high for side in sides):
+            raise ValueError(f"{wanted}, not {show(value)}")
+        return Size(int(sides[0]), int(sides[1]))
+
+    return read
+
+
+def guidance(low: float, high: float) -> Reader:
+    """Make a reader of guidance: MIN:MAX, or one number for every frame."""
+    wanted = f"must be FIRST:LAST such as 1.0:3.0, each from {low:g} to {high:g}"
+
+    def read(value: Any) -> Guidance:
+        if isinstance(value, Guidance):
+            value = (value.first, value.last)
+        parts = value.split(":") if isinstance(value, str) else _pair(value, Real) or (value,)
+        if len(parts) not in (1, 2):
+            raise ValueError(f"{wanted}, not {show(value)}")
+        ends = [float(_number(part, wanted)) for part in parts]
+        if not all(low <= end <= high for end in ends):
+            raise ValueError(f"{wanted}, not {show(value)}")
+        return Guidance(ends[0], ends[-1])
+
+    return read
+
+
+def focus(value: Any) -> Focus:
+    """Read a point of the picture: two fractions, or one of center, left, right, top, bottom."""
+    wanted = f"must be X,Y with fractions such as 0.5,0.3, or one of {', '.join(FOCUS_WORDS)}"
+    if isinstance(value, Focus):
+        value = (value.x, value.y)
+    if isinstance(value, str) and value.strip().lower() in FOCUS_WORDS:
+        return FOCUS_WORDS[value.strip().lower()]
+    parts = value.split(",") if isinstance(value, str) else _pair(value, Real)
+    if len(parts) != 2:
+        raise ValueError(f"{wanted}, not {show(value)}")
+    x, y = (float(_number(part, wanted)) for part in parts)
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(f"{wanted}, not {show(value)}")
+    return Focus(x, y)
+
+
+def _number(value: Any, wanted: str) -> int | float:
+    """Read a finite number from a number or a text; a boolean is not a number here."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})(e[+-]?\d{1,3})?", value.strip().lower()):
+        spelled = value.strip()
+        value = int(spelled) if re.fullmatch(r"[+-]?\d+", spelled) else float(spelled)
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{wanted}, not {show(value)}")
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _pair(value: Any, kind: type) -> tuple[Any, ...]:
+    """Take a list or tuple of two numbers apart; anything else gives an empty tuple."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return ()
+    return tuple(value) if all(isinstance(part, kind) and not isinstance(part, bool) for part in value) else ()
