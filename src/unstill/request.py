@@ -96,7 +96,11 @@ class Request:
         "X,Y as fractions, or center | left | right | top | bottom",
     )  # fmt: skip
     ground: str = _knob(
-        "#ffffff", values.colour, "The colour that shows through transparent parts.", "picture", "#rrggbb | black | grey | white"
+        "#ffffff",
+        values.colour,
+        "The colour that shows through transparent parts.",
+        "picture",
+        "#rrggbb | black | grey | white",
     )
     device: str = _knob("auto", values.device, "Where to run.", "machine", "auto | cpu | mps | cuda | cuda:N")
     dtype: str = _choice(
@@ -108,7 +112,7 @@ class Request:
         "1–128", aliases=("decode_chunk_size", "decoding_t"),
     )  # fmt: skip
     forward_chunk: int | None = _knob(
-        None, values.whole(1, 4096), "Run feed-forwards in chunks of so many rows: same frames, less memory, slower.", "machine",
+        None, values.whole(1, 4096), "Run feed-forwards in chunks of so many rows: same frames, less memory.", "machine",
         "1–4096",
     )  # fmt: skip
     offload: bool = _knob(
@@ -289,9 +293,13 @@ def _advise_size(size: Size) -> list[str]:
     if size.width % 64 or size.height % 64:
         said.append(f"size {size} is not a multiple of 64 on both sides: expect artefacts at the borders")
     if size.area_px > 1.3 * NATIVE.area_px:
-        said.append(f"size {size} is {size.area_px / NATIVE.area_px:.1f}× the trained area: expect repeated content and long runs")
+        said.append(
+            f"size {size} is {size.area_px / NATIVE.area_px:.1f}× the trained area: expect repeated content and long runs"
+        )
     elif size.area_px < 0.5 * NATIVE.area_px:
-        said.append(f"size {size} is {size.area_px / NATIVE.area_px:.2f}× the trained area: expect less detail and odder motion")
+        said.append(
+            f"size {size} is {size.area_px / NATIVE.area_px:.2f}× the trained area: expect less detail and odder motion"
+        )
     return said
 
 
@@ -312,7 +320,7 @@ def equivalents(request: Request) -> list[Equivalent]:
     if r.fps is None or r.guidance is None or r.noise is None:
         raise RequestError("settings must be settled before they can be compared")
     first, last = f"{r.guidance.first:g}", f"{r.guidance.last:g}"
-    rows = [
+    return [
         Equivalent("motion", str(r.motion), *(f"motion_bucket_id={r.motion}",) * 3),
         Equivalent(
             "noise", f"{r.noise:g}", f"noise_aug_strength={r.noise:g}", f"cond_aug={r.noise:g}",
@@ -330,10 +338,9 @@ def equivalents(request: Request) -> list[Equivalent]:
         Equivalent("size", str(r.size or "auto"), *_size_names(r.size)),
         Equivalent("decode-chunk", str(r.decode_chunk or r.frames), f"decode_chunk_size={r.decode_chunk or r.frames}",
                    f"decoding_t={r.decode_chunk or r.frames}", dash),
-        Equivalent("seed", str(r.seed), f"generator=torch.Generator().manual_seed({r.seed})", f"seed={r.seed}", f"seed={r.seed}"),
+        Equivalent("seed", str(r.seed), f"generator=torch.manual_seed({r.seed})", f"seed={r.seed}", f"seed={r.seed}"),
         Equivalent("dtype", r.dtype, f"torch_dtype={_torch_name(r.dtype)}", dash, dash),
     ]  # fmt: skip
-    return rows
 
 
 def _size_names(size: Size | None) -> tuple[str, str, str]:

@@ -219,7 +219,9 @@ def focus(value: Any) -> Focus:
 
 def _number(value: Any, wanted: str) -> int | float:
     """Read a finite number from a number or a text; a boolean is not a number here."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})(e[+-]?\d{1,3})?", value.strip().lower()):
+    if isinstance(value, str) and re.fullmatch(
+        r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})(e[+-]?\d{1,3})?", value.strip().lower()
+    ):
         spelled = value.strip()
         value = int(spelled) if re.fullmatch(r"[+-]?\d+", spelled) else float(spelled)
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):

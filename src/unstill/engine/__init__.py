@@ -1,0 +1,67 @@
+"""How a model is run. `Engine` is what the verbs may rely on; `load_engine` gives the one a plan names.
+
+Engines know nothing of requests, pictures or files beyond the plan they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from unstill.artifacts import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from unstill.model.denoiser import Denoiser, Schedule
+
+
+class Engine(Protocol):
+    """Run the three networks of a model on one device."""
+
+    schedule: Schedule
+    latent_scale: float  # latents of the sampler = latents of the encoder × this
+    latent_channels: int
+    downscale: int  # pixels of a side per latent cell
+
+    def embed(self, source_HWC: NDArray[np.uint8]) -> Tensor:
+        """Look at the picture with CLIP; return [1, 1, D]."""
+
+    def encode(self, pixels_BCHW: Tensor) -> Tensor:
+        """Encode float32 pixels in [−1, 1] into unscaled latents [B, C, h, w]."""
+
+    def denoiser(self, embedding_BND: Tensor, latents_BCHW: Tensor, plan: Plan) -> Denoiser:
+        """Bind the network to what it is told about this clip."""
+
+    def decode(self, latents_FCHW: Tensor) -> Tensor:
+        """Decode scaled latents of neighbouring frames at once into float32 pixels in [−1, 1], on the CPU."""
+
+    def peak_bytes(self) -> int | None:
+        """Return the most device memory held since the last call, where the device can tell."""
+
+
+Load = Callable[[Plan], Engine]
+
+
+def load_engine(plan: Plan) -> Engine:
+    """Load the engine that the plan names."""
+    from unstill.engine.reference import ReferenceEngine
+
+    return ReferenceEngine(plan)
+
+
+class Keep:
+    """Load engines as `load_engine` does, but keep the last one for the next clip."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, Engine] | None = None
+
+    def __call__(self, plan: Plan) -> Engine:
+        """Return the kept engine if it fits the plan; else load another in its place."""
+        key = (plan.model, plan.device, plan.dtype, plan.engine, plan.request.offload, plan.request.forward_chunk)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None  # free the old one before the new one needs its memory
+            self._kept = (key, load_engine(plan))
+        return self._kept[1]

@@ -1,0 +1,30 @@
+"""Which part of a model is on the device while it runs. It does not know what the parts are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+class Places:
+    """Move parts to the device for as long as they run, if asked to offload.
+
+    A part stays on the device until another one needs to run: the UNet moves once for all steps.
+    """
+
+    def __init__(self, device: torch.device, *, offload: bool) -> None:
+        self.device, self.offload = device, offload
+        self._there: nn.Module | None = None
+
+    @contextmanager
+    def running(self, part: nn.Module) -> Iterator[None]:
+        """Have the part on the device."""
+        if self.offload and self._there is not part:
+            if self._there is not None:
+                self._there.to("cpu")
+            self._there = part
+            part.to(self.device)
+        yield

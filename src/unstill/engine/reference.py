@@ -1,0 +1,110 @@
+"""The reference engine: the model run plainly, operation for operation as diffusers does. It is the truth.
+
+It does not know what a step, a chunk or a clip is.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from unstill.artifacts import Plan
+from unstill.engine.offload import Places
+from unstill.model.clip import clip_pixels
+from unstill.model.denoiser import Conditions, Denoiser, Schedule, guidance_over_frames
+from unstill.model.weights import load_image_tower, load_unet, load_vae
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+class ReferenceEngine:
+    """UNet, VAE and CLIP on one device, in one dtype."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.device, self.dtype = torch.device(plan.device), DTYPES[plan.dtype]
+        rests = "cpu" if plan.request.offload else plan.device
+        self.tower = load_image_tower(plan.model, self.dtype, rests)
+        self.vae = load_vae(plan.model, self.dtype, rests)
+        self.unet: nn.Module = load_unet(plan.model, self.dtype, rests)
+        if plan.request.forward_chunk is not None:
+            self.unet.set_forward_chunk(plan.request.forward_chunk)
+        self.places = Places(self.device, offload=plan.request.offload)
+        self.schedule = Schedule.from_config(plan.model.configs.get("scheduler", {}))
+        self.latent_scale, self.downscale = self.vae.scaling_factor, self.vae.downscale
+        self.latent_channels = self.vae.latent_channels
+        extractor = plan.model.configs.get("feature_extractor", {})
+        self.clip_mean, self.clip_std = extractor.get("image_mean", CLIP_MEAN), extractor.get("image_std", CLIP_STD)
+        self.peak_bytes()
+
+    @torch.no_grad()
+    def embed(self, source_HWC: NDArray[np.uint8]) -> Tensor:
+        """Look at the picture with CLIP; return [1, 1, D]."""
+        pixels = clip_pixels(source_HWC, self.clip_mean, self.clip_std, self.tower.config.image_size)
+        with self.places.running(self.tower):
+            return self.tower(pixels.to(self.device, self.dtype))[:, None]
+
+    @torch.no_grad()
+    def encode(self, pixels_BCHW: Tensor) -> Tensor:
+        """Encode float32 pixels in [−1, 1] into unscaled latents."""
+        with self.places.running(self.vae), self._upcast_vae() as dtype:
+            return self.vae.encode(pixels_BCHW.to(self.device, dtype)).to(self.dtype)
+
+    def denoiser(self, embedding_BND: Tensor, latents_BCHW: Tensor, plan: Plan) -> Denoiser:
+        """Bind the network to what it is told about this clip."""
+        asked = plan.request
+        assert asked.guidance is not None and asked.fps is not None
+        ids = [[asked.fps - 1, asked.motion, asked.noise]]  # SVD was trained on fps − 1
+        added = torch.tensor(ids, dtype=self.dtype, device=self.device).expand(latents_BCHW.shape[0], -1)
+        guidance = guidance_over_frames(asked.guidance.first, asked.guidance.last, asked.guidance_shape, plan.frames)
+        return Denoiser(self._run_unet, Conditions(embedding_BND, latents_BCHW, added), guidance)
+
+    @torch.no_grad()
+    def _run_unet(self, x_BFCHW: Tensor, time: Tensor, context_BND: Tensor, added_ids_BI: Tensor) -> Tensor:
+        with self.places.running(self.unet):
+            velocity: Tensor = self.unet(x_BFCHW, time, context_BND, added_ids_BI)
+        return velocity
+
+    @torch.no_grad()
+    def decode(self, latents_FCHW: Tensor) -> Tensor:
+        """Decode scaled latents of neighbouring frames at once into float32 pixels in [−1, 1], on the CPU."""
+        latents = 1 / self.latent_scale * latents_FCHW.to(self.device, self.dtype)
+        with self.places.running(self.vae):
+            return self.vae.decode(latents, latents.shape[0]).float().cpu()
+
+    @contextmanager
+    def _upcast_vae(self) -> Iterator[torch.dtype]:
+        """Encode in float32 where fp16 overflows; the VAE is in its own dtype again afterwards, whatever happens."""
+        upcast = self.dtype == torch.float16 and self.vae.force_upcast
+        if not upcast:
+            yield self.dtype
+            return
+        try:
+            yield self.vae.to(torch.float32) and torch.float32
+        finally:
+            self.vae.to(self.dtype)
+
+    def peak_bytes(self) -> int | None:
+        """Return the most device memory held since the last call; on a CPU the most this process ever held."""
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+            return peak
+        if self.device.type == "cpu":
+            held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            return held if sys.platform == "darwin" else held * 1024  # Linux counts in KiB, macOS in bytes
+        return None
+
+
+# Of OpenAI's CLIP, used by every SVD checkpoint; for single files that come without preprocessor_config.json.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

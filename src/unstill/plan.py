@@ -1,0 +1,108 @@
+"""Request, image, model and machine become a Plan: every number resolved, every risk said.
+
+It does not run anything.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from unstill.artifacts import ModelFiles, Plan, PreparedImage
+from unstill.errors import MachineError
+from unstill.model.weights import read_header
+from unstill.request import Request, advise, settle
+
+BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device that would run, and what it has."""
+
+    device: str
+    name: str
+    total_bytes: int | None
+    free_bytes: int | None
+    dtypes: tuple[str, ...]  # what it can run, the best first
+
+
+def look_at_machine(device: str = "auto") -> Machine:
+    """Find the device: the one asked for, or the best there is."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device.startswith("cuda"):
+        return _look_at_cuda(device)
+    if device == "mps":
+        if not torch.backends.mps.is_available():
+            raise MachineError("No Apple GPU can be used here", hint="--device auto takes the best device there is")
+        total = torch.mps.recommended_max_memory()
+        return Machine("mps", "Apple GPU", total, total - torch.mps.driver_allocated_memory(), ("fp16", "fp32"))
+    return Machine("cpu", "CPU", *_host_memory(), ("fp32", "bf16", "fp16"))
+
+
+def _look_at_cuda(device: str) -> Machine:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        found = "no CUDA GPU can be used here" if count == 0 else f"there are {count} GPUs, numbered from 0"
+        raise MachineError(
+            f"No device {device}: {found}", hint="`unstill doctor` says why; --device auto takes the best there is"
+        )
+    free, total = torch.cuda.mem_get_info(index)
+    dtypes = ("fp16", "bf16", "fp32") if torch.cuda.get_device_capability(index) >= (8, 0) else ("fp16", "fp32")
+    return Machine(f"cuda:{index}", torch.cuda.get_device_name(index), total, free, dtypes)
+
+
+def _host_memory() -> tuple[int | None, int | None]:
+    """Return total and available host memory, where the system tells."""
+    try:
+        with Path("/proc/meminfo").open() as lines:
+            kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    except OSError:
+        return None, None  # not Linux
+    return kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024
+
+
+def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine: Machine) -> Plan:
+    """Resolve everything the request leaves open."""
+    settled = settle(request, files.family, files.frames)
+    dtype = machine.dtypes[0] if settled.dtype == "auto" else settled.dtype
+    if dtype not in machine.dtypes:
+        raise MachineError(f"{machine.name} cannot run {dtype}", hint=f"--dtype {machine.dtypes[0]}")
+    seed = secrets.randbelow(2**32) if settled.seed is None else settled.seed
+    settled = settled.replace(seed=seed, device=machine.device, dtype=dtype, size=request.size or image.content.size)
+    return Plan(
+        request=settled,
+        model=files,
+        size=image.size,
+        clip_size=image.content.size,
+        device=machine.device,
+        dtype=dtype,
+        engine="reference",
+        weights_bytes=count_weights(files) * BYTES[dtype],
+        warnings=tuple(_warn(settled, files, machine, asked=request)),
+    )
+
+
+def count_weights(files: ModelFiles) -> int:
+    """Count the parameters in the files, from their headers."""
+    paths = [path for part in files.weights.values() for path in part]
+    return sum(math.prod(shape) for path in paths for _, shape in read_header(path).values())
+
+
+def _warn(settled: Request, files: ModelFiles, machine: Machine, *, asked: Request) -> list[str]:
+    """Say what to expect of these settings on this machine."""
+    said = advise(settled.replace(size=asked.size), files.frames)
+    chunk = settled.decode_chunk
+    if chunk is not None and settled.frames is not None and chunk < settled.frames:
+        said.append(
+            f"decoding {chunk} frames at a time makes brightness step at the seams; leave decode-chunk unset if memory allows"
+        )
+    if machine.device == "cpu" and settled.dtype == "fp16":
+        said.append("fp16 on a CPU is slower than fp32 and no more exact")
+    return said

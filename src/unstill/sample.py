@@ -1,0 +1,95 @@
+"""Plan and image become latents, one step at a time.
+
+`sample` is a generator: progress, previews, stopping and resuming are the caller's loop.
+All randomness is drawn here, on the CPU, in the order of the diffusers pipeline, so that a seed means the
+same clip on every device. It does not know how networks are run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from unstill.artifacts import Latents, Plan, PreparedImage, Step
+from unstill.engine import Engine
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Everything random about one clip: standard normal, float32, on the CPU."""
+
+    picture_BCHW: Tensor  # noise on the picture
+    latents_BFCHW: Tensor  # what the clip starts from
+
+
+def draw(plan: Plan, engine: Engine, generator: torch.Generator | None = None) -> Draws:
+    """Draw the noise of one clip: the picture's first, then the latents'."""
+    generator = generator or torch.Generator("cpu").manual_seed(plan.seed)
+    height, width = plan.size.height, plan.size.width
+    picture = torch.randn((1, 3, height, width), generator=generator)
+    cells = (height // engine.downscale, width // engine.downscale)
+    return Draws(picture, torch.randn((1, plan.frames, engine.latent_channels, *cells), generator=generator))
+
+
+def sample(
+    plan: Plan,
+    image: PreparedImage,
+    engine: Engine,
+    *,
+    draws: Draws | None = None,
+    sigmas: Tensor | None = None,
+    resume: Step | None = None,
+) -> Iterator[Step]:
+    """Take the Euler steps from noise to latents, from the start or from after `resume`."""
+    draws = draws or draw(plan, engine)
+    pixels = scale_pixels(image.canvas_HWC)
+    assert plan.request.noise is not None
+    encoded = engine.encode(pixels + plan.request.noise * draws.picture_BCHW)
+    denoise = engine.denoiser(engine.embed(image.source_HWC), encoded, plan)
+    to_rgb = fit_colours(encoded * engine.latent_scale, pixels)
+    sigmas = engine.schedule.sigmas(plan.steps) if sigmas is None else sigmas
+    total = len(sigmas) - 1
+    # Latents stay float32 between steps; only the network's input is rounded to its dtype.
+    x = draws.latents_BFCHW.to(encoded.device) * (sigmas.max() ** 2 + 1) ** 0.5
+    done = 0
+    if resume is not None:
+        x, done = resume.latents.values_BFCHW.to(encoded.device), resume.number
+    for number in range(done, total):
+        sigma, target = sigmas[number], sigmas[number + 1]
+        denoised = denoise(x, sigma)
+        x = x + (x - denoised) / sigma * (target - sigma)
+        yield Step(number + 1, total, float(target), Latents(x, to_rgb), denoised)
+
+
+def scale_pixels(canvas_HWC: NDArray[np.uint8]) -> Tensor:
+    """Turn uint8 pixels into float32 in [−1, 1], [1, 3, H, W]."""
+    return 2.0 * (torch.from_numpy(canvas_HWC.copy()).permute(2, 0, 1)[None].float() / 255.0) - 1.0
+
+
+def fit_colours(latents_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
+    """Fit the affine map from latents to colours on the picture itself, whose latents are known.
+
+    One least-squares problem over all cells; no table of somebody's VAE is needed.
+    """
+    cells = latents_BCHW.shape[-2:]
+    colours = torch.nn.functional.adaptive_avg_pool2d(pixels_BCHW, cells)[0].flatten(1).T * 0.5 + 0.5
+    known = latents_BCHW[0].float().cpu().flatten(1).T
+    known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
+    return torch.linalg.lstsq(known, colours, driver="gelsd").solution
+
+
+def preview(step: Step) -> NDArray[np.uint8]:
+    """Show what the network takes the clip to be: uint8 [F, h, w, 3], one pixel per latent cell."""
+    latents = step.denoised_BFCHW[0].float().cpu().movedim(1, -1)
+    fit = step.latents.to_rgb
+    colours = latents @ fit[:-1] + fit[-1]
+    shown: NDArray[np.uint8] = (colours.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return shown
