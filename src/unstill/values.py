@@ -132,7 +132,7 @@ def text(value: Any) -> str:
 def device(value: Any) -> str:
     """Read a device: auto, cpu, mps, cuda or cuda:N. Accepts a torch.device too."""
     word = str(value).strip().lower() if type(value).__name__ == "device" or isinstance(value, str) else ""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", word):
         raise ValueError(f"must be auto, cpu, mps, cuda or cuda:N, not {show(value)}")
     return word
 
@@ -152,7 +152,7 @@ def byte_count(low: int, high: int) -> Reader:
     units = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
     def read(value: Any) -> int:
-        found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmg]?i?b?)", str(value).strip().lower())
+        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([kmg]?i?b?)", str(value).strip().lower())
         unit = units.get(found[2]) if found else None
         if isinstance(value, bool) or found is None or unit is None:
             raise ValueError(f"{wanted}, not {show(value)}")
@@ -172,7 +172,7 @@ def size(low: int, high: int) -> Reader:
         if isinstance(value, Size):
             value = (value.width, value.height)
         if isinstance(value, str):
-            found = re.fullmatch(r"(\d{1,6})\s*[x×]\s*(\d{1,6})", value.strip().lower())
+            found = re.fullmatch(r"([0-9]{1,6})\s*[x×]\s*([0-9]{1,6})", value.strip().lower())
             sides = tuple(int(part) for part in found.groups()) if found else ()
         else:
             sides = _pair(value, Integral)
@@ -220,10 +220,10 @@ def focus(value: Any) -> Focus:
 def _number(value: Any, wanted: str) -> int | float:
     """Read a finite number from a number or a text; a boolean is not a number here."""
     if isinstance(value, str) and re.fullmatch(
-        r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})(e[+-]?\d{1,3})?", value.strip().lower()
+        r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", value.strip().lower()
     ):
         spelled = value.strip()
-        value = int(spelled) if re.fullmatch(r"[+-]?\d+", spelled) else float(spelled)
+        value = int(spelled) if re.fullmatch(r"[+-]?[0-9]+", spelled) else float(spelled)
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{wanted}, not {show(value)}")
     return int(value) if isinstance(value, Integral) else float(value)
