@@ -7,7 +7,7 @@ same clip on every device. It does not know how networks are run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,8 +47,11 @@ def sample(
     draws: Draws | None = None,
     sigmas: Tensor | None = None,
     resume: Step | None = None,
-) -> Iterator[Step]:
-    """Take the Euler steps from noise to latents, from the start or from after `resume`."""
+) -> Generator[Step, Tensor | None, None]:
+    """Take the Euler steps from noise to latents, from the start or from after `resume`.
+
+    A caller may `send` latents to go on from in place of those it was given.
+    """
     draws = draws or draw(plan, engine)
     pixels = scale_pixels(image.canvas_HWC)
     assert plan.request.noise is not None
@@ -66,7 +69,8 @@ def sample(
         sigma, target = sigmas[number], sigmas[number + 1]
         denoised = denoise(x, sigma)
         x = x + (x - denoised) / sigma * (target - sigma)
-        yield Step(number + 1, total, float(target), Latents(x, to_rgb), denoised)
+        changed = yield Step(number + 1, total, float(target), Latents(x, to_rgb), denoised)
+        x = x if changed is None else changed
 
 
 def scale_pixels(canvas_HWC: NDArray[np.uint8]) -> Tensor:
