@@ -3,7 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
-MODEL_SEED := 0
 
 .PHONY: help demo test check format bench docs clean
 help:  ## list the targets
@@ -18,7 +17,7 @@ help:  ## list the targets
 	@$(RUN) -c 'import unstill, torch, diffusers, mypy' && touch $@
 
 demo: .venv/ready  ## animate a picture of examples/ and say where the clip is
-	@$(RUN) examples/demo.py
+	@$(RUN) examples/demo.py $(PICTURE)
 
 test: .venv/ready  ## everything that needs no GPU, under ten minutes on two cores
 	$(RUN) -m pytest -n 2 --dist worksteal
