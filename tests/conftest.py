@@ -1,13 +1,41 @@
-"""What tests share: this folder on the import path, and a miniature model that is written once."""
+"""What many tests need: the miniature, a picture, and quiet surroundings."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from miniature import make_miniature
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_each():
+    """Two workers on two cores: more threads only fight. It also makes sums run in one order."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(monkeypatch, tmp_path_factory):
+    """Tests do not see this user's configuration, models or token."""
+    empty = tmp_path_factory.getbasetemp() / "home"
+    empty.mkdir(exist_ok=True)
+    monkeypatch.setenv("UNSTILL_CONFIG", str(empty / "none.toml"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in the diffusers layout with random weights; read it, never write to it."""
-    return make_miniature(tmp_path_factory.mktemp("miniature"))
+def miniature(tmp_path_factory) -> Path:
+    """A 14-frame SVD with random weights, in the diffusers layout."""
+    return make_miniature(tmp_path_factory.mktemp("svd-miniature"), frames=14)
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory) -> Path:
+    """A small 16:9 picture with soft shapes."""
+    y, x = np.mgrid[0:144, 0:256] / 144
+    pixels = np.stack([x / 2, y, 0.5 + 0.5 * np.sin(8 * (x + y))], axis=-1)
+    path = tmp_path_factory.mktemp("pictures") / "photo.png"
+    Image.fromarray((pixels * 255).round().astype(np.uint8)).save(path)
+    return path
