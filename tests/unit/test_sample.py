@@ -1,5 +1,6 @@
 """sample.py: steps as a generator, one order of randomness, previews without weights."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_a_step_for_each_step_and_noise_that_falls_to_zero(scene):
     steps = list(sample(*scene))
     assert [(step.number, step.total) for step in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert steps[-1].sigma == 0
-    assert all(a.sigma > b.sigma for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a.sigma > b.sigma for a, b in itertools.pairwise(steps))
 
 
 def test_the_same_seed_is_the_same_clip(scene):
