@@ -1,0 +1,1 @@
+"""File formats: pictures read, clips written."""
