@@ -1,0 +1,39 @@
+"""The commands, put together. It does not know what they do."""
+
+from __future__ import annotations
+
+import click
+
+from unstill import __version__
+from unstill.cli import again, animate, completion, config, doctor, explain, help, inspect, models
+
+BEGIN = """\
+  unstill animate photo.jpg
+  unstill animate photo.jpg -o clip.gif --motion 180 --seed 7"""
+MORE = "`unstill --help` lists the commands, `unstill doctor` looks at this machine."
+
+
+@click.group("unstill", cls=help.Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, help="Print the version and stop.")
+@click.pass_context
+def app(context: click.Context, version: bool) -> None:
+    """Turn one picture into a short moving clip with Stable Video Diffusion."""
+    if version:
+        print(f"unstill {__version__}")
+        context.exit()
+    if context.invoked_subcommand is None:
+        print(f"{context.command.help}\n\n{BEGIN}\n\n{MORE}")
+
+
+for command in (
+    animate.animate,
+    again.again,
+    explain.explain,
+    inspect.inspect,
+    models.models,
+    models.pull,
+    config.config,
+    doctor.doctor,
+    completion.completion,
+):
+    app.add_command(command)

@@ -1,0 +1,66 @@
+"""`unstill inspect`: what a clip is and how it was made, from the file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unstill.cli import options
+from unstill.cli.help import Command
+from unstill.cli.telling import measure
+from unstill.errors import RecipeError
+
+if TYPE_CHECKING:
+    from unstill.formats.probe import Probe
+
+
+@click.command(cls=Command)
+@options.clip_file
+@options.as_json
+@options.debug
+def inspect(file: str, as_json: bool, debug: bool) -> None:
+    """Show what a clip is and how it was made."""
+    from unstill.formats.probe import probe
+
+    found = probe(Path(file))
+    if as_json:
+        output.answer_json({"path": file, "bytes": measure(Path(file)), **vars(found)})
+        return
+    table = output.new_table("", "")
+    for name, value in (*describe_file(Path(file), found), *describe_recipe(found.recipe)):
+        table.add_row(name, output.escape(value))
+    output.answer_table(table)
+
+
+def describe_file(path: Path, found: Probe) -> list[tuple[str, str]]:
+    """Say row by row what the file is."""
+    kind = found.format if found.codec in (None, found.format) else f"{found.format}, {found.codec}"
+    length = f"{found.frames} frames, {found.size}, {found.duration_s:.2f} s"
+    return [("file", f"{path}, {output.show_bytes(measure(path))}"), ("format", kind), ("clip", length)]
+
+
+def describe_recipe(recipe: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Say row by row how the clip was made."""
+    if not recipe:
+        return [("recipe", "none: made with --no-recipe, by another program, or taken away since")]
+    model = recipe.get("model") or {}
+    revision = f", revision {str(model['revision'])[:12]}" if model.get("revision") else ""
+    engine = f"unstill {recipe.get('unstill')}, engine {recipe.get('engine')}, torch {recipe.get('torch')}"
+    rows = [("model", f"{model.get('name')}{revision}"), ("made by", engine)]
+    rows.append(("picture", f"sha256 {str(recipe.get('picture_sha256'))[:16]}…"))
+    knobs = {name: value for name, value in (recipe.get("knobs") or {}).items() if name != "model"}
+    return [*rows, ("", ""), *((name.replace("_", "-"), str(value)) for name, value in knobs.items())]
+
+
+def read_recipe(file: str) -> dict[str, Any]:
+    """Read the recipe of a clip; a clip without one cannot be repeated."""
+    from unstill.formats.probe import probe
+
+    recipe = probe(Path(file)).recipe
+    if not recipe or not isinstance(recipe.get("knobs"), dict):
+        raise RecipeError(
+            f"{file} carries no recipe", hint="clips made with --no-recipe, or sent through other tools, have none"
+        )
+    return recipe

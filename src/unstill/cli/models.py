@@ -1,0 +1,120 @@
+"""`unstill models` and `unstill pull`: what is known, what is here, and fetching it.
+
+Where the files are and how they travel is the catalogue's business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unstill.cli import options, output
+from unstill.cli.help import Command
+from unstill.cli.output import show_bytes
+
+if TYPE_CHECKING:
+    from unstill.catalog import Licence, ModelStatus, Pulled, PullPlan
+
+
+@click.command(cls=Command)
+@options.as_json
+@options.debug
+def models(as_json: bool, debug: bool) -> None:
+    """List the models that are known and what is here of them."""
+    from unstill.catalog import list_models
+    from unstill.catalog.cache import default_cache
+
+    cache, rows = default_cache(), list_models()
+    if as_json:
+        output.answer_json({"cache": cache, "models": [to_dict(row) for row in rows]})
+        return
+    table = output.new_table("model", "here", "licence", "about")
+    for row in rows:
+        table.add_row(row.name, describe_state(row), row.licence or "–", row.about)
+    output.answer_table(table)
+    output.answer(f"\n`unstill pull MODEL` fetches one into {output.shorten(cache)}; a path works as --model too.")
+
+
+def to_dict(row: ModelStatus) -> dict[str, Any]:
+    """Give a model as JSON values."""
+    found = {key: value for key, value in vars(row).items() if key != "known"}
+    size = {variant: row.known.expected_bytes(variant) for variant in ("fp16", "fp32")} if row.known else None
+    more = {"family": row.known.family, "frames": row.known.frames, "gated": row.known.gated} if row.known else {}
+    return {**found, **more, "download_bytes": size}
+
+
+def describe_state(row: ModelStatus) -> str:
+    """Say how much of a model is here, or how large it is."""
+    if row.state == "complete":
+        return f"{' + '.join(row.variants)}, {show_bytes(row.here_bytes)}"
+    size = show_bytes(row.known.expected_bytes("fp16")) if row.known else ""
+    if row.state == "partial":
+        return f"in part, {show_bytes(row.here_bytes)}" + (f" of {size}" if size else "")
+    return f"no ({size})"
+
+
+@click.command(cls=Command)
+@click.argument("model", metavar="MODEL", shell_complete=options.complete_model)
+@click.option("--full-precision", is_flag=True, help="Fetch the float32 weights: twice the size, and seldom better.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.as_json
+@options.quiet
+@options.debug
+def pull(model: str, full_precision: bool, yes: bool, as_json: bool, quiet: bool, debug: bool) -> None:
+    """Fetch a model, or what is missing of it, after saying how large it is and what its licence is.
+
+    MODEL is a name that `unstill models` lists, or OWNER/NAME on the hub.
+    """
+    from unstill.catalog import carry_out, plan_pull
+    from unstill.cli.progress import Transfer
+
+    plan = plan_pull(model, full_precision=full_precision)
+    talks = not (as_json or quiet)
+    if talks:
+        describe_plan(plan)
+    plan.require_room()
+    if plan.fetch_bytes and talks and not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm("Fetch it?", default=True, abort=True, err=True)
+    with Transfer(is_shown=not quiet) as transfer:
+        pulled = carry_out(plan, transfer)
+    if as_json:
+        output.answer_json(pulled_to_dict(pulled))
+        return
+    output.answer(str(pulled.snapshot))
+    if talks:
+        output.say(f"{plan.name} is here, every file checked. Next: unstill animate PICTURE --model {plan.name}")
+
+
+def describe_plan(plan: PullPlan) -> None:
+    """Say what fetching brings, on standard error."""
+    rows = [
+        ("model", f"{plan.name}, {plan.variant}, from {plan.repository}"),
+        ("revision", plan.revision),
+        ("size", describe_size(plan)),
+        ("disk", f"{show_bytes(plan.free_bytes)} free at {output.shorten(plan.folder)}"),
+        ("licence", describe_licence(plan.licence)),
+    ]
+    for name, value in rows:
+        output.say(f"{name:<9} {value}")
+
+
+def describe_size(plan: PullPlan) -> str:
+    """Say how much there is and how much of it must be fetched."""
+    whole = f"{show_bytes(plan.total_bytes)} in {len(plan.files)} files"
+    if plan.fetch_bytes == 0:
+        return f"{whole}, all of it here"
+    return whole if plan.fetch_bytes == plan.total_bytes else f"{whole}, {show_bytes(plan.fetch_bytes)} of it to fetch"
+
+
+def describe_licence(licence: Licence) -> str:
+    """Say whose terms apply, and where they can be read."""
+    return f"{licence}, {licence.link}" if licence.link else str(licence)
+
+
+def pulled_to_dict(pulled: Pulled) -> dict[str, Any]:
+    """Give a download as JSON values."""
+    record = dataclasses.asdict(pulled.record)
+    return {**record, "path": pulled.snapshot, "bytes": pulled.plan.total_bytes, "fetched_bytes": pulled.plan.fetch_bytes}

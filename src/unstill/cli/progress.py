@@ -1,0 +1,205 @@
+"""Showing how a run comes along, and stopping it: one line on a terminal, nothing elsewhere.
+
+It does not know what runs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Line
+from rich.table import Column
+from rich.text import Text
+
+from unstill.artifacts import Progress
+from unstill.errors import Cancelled
+
+if TYPE_CHECKING:
+    from unstill.catalog import PullProgress
+
+STAGES = {
+    "prepare": ("Reading the picture", "part"),
+    "load": ("Loading the model", "part"),
+    "encode": ("Encoding the picture", "part"),
+    "sample": ("Sampling", "step"),
+    "decode": ("Decoding", "frame"),
+    "check": ("Checking", "frame"),
+    "write": ("Writing", "frame"),
+}
+WIDE = 66  # columns that a line with bar, rate, time left and time taken needs
+
+
+class Stop:
+    """Ctrl-C: the first asks the run to end after its current step, the second ends it at once.
+
+    It takes effect inside `with`, once `arm` was called: before the run there is nothing to wait for.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: signal._HANDLER = None
+        self._reached = ""
+
+    def arm(self) -> None:
+        """Take over Ctrl-C; only the main thread may."""
+        if threading.current_thread() is threading.main_thread() and self._before is None:
+            self._before = signal.signal(signal.SIGINT, self._hear)
+
+    def check(self, progress: Progress) -> None:
+        """End the run if that was asked for."""
+        if self.asked:
+            raise Cancelled(f"Stopped{self._reached}; nothing was written")
+        stage, unit = STAGES.get(progress.stage, (progress.stage, "part"))
+        self._reached = (
+            f" after {unit} {progress.done} of {progress.total}" if progress.total > 1 else f" after: {stage.lower()}"
+        )
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        # Printing through Python's buffers from a signal handler may meet a print that is under way.
+        os.write(2, b"\nStopping after the current step. Ctrl-C again stops at once.\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def show_pace(pace_s: float, left_s: float, unit: str, *, is_wide: bool) -> str:
+    """Write how fast a stage goes and how long it still takes."""
+    rate = f"{pace_s:.1f} s/{unit}" if pace_s >= 1 else f"{1 / pace_s:.1f} {unit}s/s"
+    left = f"{int(left_s) // 60}:{int(left_s) % 60:02d} left"
+    return f"{rate}  {left}" if is_wide else left
+
+
+class Pace(ProgressColumn):
+    """How fast the stage goes and how long it still takes; both are known from its second step on."""
+
+    max_refresh = None
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._is_wide = console.width >= WIDE
+
+    def render(self, task: Task) -> Text:
+        """Write the rate and the time left."""
+        pace_s, since = task.fields["pace_s"], task.fields["since"]
+        if pace_s is None or task.total is None:
+            return Text("")
+        left_s = max(0.0, (task.total - task.completed) * pace_s - (time.monotonic() - since))
+        return Text(show_pace(pace_s, left_s, task.fields["unit"], is_wide=self._is_wide), style="dim")
+
+
+class Display:
+    """The line that shows the stage, its steps, their rate, the time left and the time taken."""
+
+    def __init__(self, *, is_shown: bool, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
+        wide = console.width >= WIDE
+        self._line = Line(
+            *([SpinnerColumn(finished_text=" ")] if wide else []),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            TextColumn("{task.fields[count]}"),
+            Pace(console),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            expand=True,
+            disable=not is_shown or not console.is_terminal or console.is_dumb_terminal,
+        )
+        self._task: TaskID = self._line.add_task("Starting", total=None, count="", pace_s=None, since=0.0, unit="")
+        self._stage = ""
+        self._first = (0, 0.0)  # how far the stage was when its first step was done, and when that was
+
+    def __call__(self, progress: Progress) -> None:
+        """Show a step."""
+        now = time.monotonic()
+        if progress.stage != self._stage:
+            self._stage, self._first = progress.stage, (0, 0.0)
+        if progress.done and not self._first[0]:
+            self._first = (progress.done, now)
+        description, unit = STAGES.get(progress.stage, (progress.stage.capitalize(), "part"))
+        counted = progress.total > 1
+        steps = progress.done - self._first[0]
+        self._line.update(
+            self._task,
+            description=description,
+            total=progress.total if counted else None,
+            completed=progress.done,
+            count=f"{progress.done}/{progress.total}" if counted else "",
+            pace_s=(now - self._first[1]) / steps if counted and self._first[0] and steps > 0 else None,
+            since=now,
+            unit=unit,
+        )
+
+    def refresh(self) -> None:
+        """Draw the line now; it draws itself ten times a second."""
+        self._line.refresh()
+
+    def interrupt(self, work: Callable[[], object]) -> None:
+        """Take the line away while something else is printed."""
+        self._line.stop()
+        work()
+        self._line.start()
+
+    def __enter__(self) -> Self:
+        self._line.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._line.stop()
+
+
+class Transfer:
+    """The line that shows a download: how much, how fast, and how long it still takes."""
+
+    def __init__(self, *, is_shown: bool, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
+        self._line = Line(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            DownloadColumn(),
+            *([TransferSpeedColumn()] if console.width >= WIDE else []),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            expand=True,
+            disable=not is_shown or not console.is_terminal or console.is_dumb_terminal,
+        )
+        self._task = self._line.add_task("Fetching", total=None)
+
+    def __call__(self, progress: PullProgress) -> None:
+        """Show how far it is."""
+        verb = {"verify": "Checking", "wait": "Waiting for another pull"}.get(progress.stage, "Fetching")
+        self._line.update(self._task, description=verb, completed=progress.done_bytes, total=progress.total_bytes)
+
+    def __enter__(self) -> Self:
+        self._line.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._line.stop()

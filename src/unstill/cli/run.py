@@ -1,0 +1,132 @@
+"""Run a request from the command line: where the clip goes, what may not be meant, and who watches.
+
+It does not know how the request was put together, nor how the result is told.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unstill.artifacts import Progress
+from unstill.cli import output
+from unstill.cli.telling import Manner, tell, tell_plan
+from unstill.errors import RequestError, WriteError
+from unstill.request import Request
+
+if TYPE_CHECKING:
+    from unstill.artifacts import Clip, Plan
+    from unstill.engine import Engine
+
+STREAM = "-"  # as a file name: standard input or output
+
+
+def run(request: Request, picture: str, out: str | None, manner: Manner, *, before: tuple[str, ...] = ()) -> Clip | None:
+    """Animate the picture, or with `manner.dry_run` say what would be done; `before` are warnings that are known already."""
+    refuse_confusion(request, picture, out, manner)
+    if manner.warns:
+        output.warn(*before)
+    if manner.dry_run:
+        from unstill.generate import foresee
+
+        tell_plan(*foresee(request, picture), out or str(name_clip(picture, request)), manner, before)
+        return None
+    started = time.perf_counter()
+    clip, told = make(request, picture, out, manner)
+    tell(clip, manner, time.perf_counter() - started, before=before, told=told)
+    return clip
+
+
+def refuse_confusion(request: Request, picture: str, out: str | None, manner: Manner) -> None:
+    """Refuse what cannot be meant, before any work."""
+    if picture == STREAM and sys.stdin.isatty():
+        raise RequestError("PICTURE - is standard input, which is the keyboard here", hint="cat photo.jpg | unstill animate -")
+    if out == STREAM and request.format in ("auto", "png"):
+        raise RequestError("-o - needs a format that is one file", hint="--format mp4")
+    if out == STREAM and manner.as_json:
+        raise RequestError("-o - and --json both want standard output", hint="-o clip.mp4")
+    if out == STREAM and sys.stdout.isatty():
+        raise RequestError("-o - is standard output, which is the screen here", hint="-o clip.mp4")
+    if out is not None and _is_same(Path(out), Path(picture)):
+        raise WriteError("The clip would replace the picture itself", hint="-o clip.mp4")
+
+
+def _is_same(left: Path, right: Path) -> bool:
+    try:
+        return left.samefile(right)
+    except (OSError, ValueError):
+        return False  # one of them does not exist, or cannot be the name of a file
+
+
+def name_clip(picture: str, request: Request) -> Path:
+    """Name the clip after the picture, in the current folder, by a name that is free."""
+    stem = "clip" if picture == STREAM else Path(picture).stem or "clip"
+    suffix = {"auto": ".webm" if request.codec == "vp9" else ".mp4", "png": ""}.get(request.format, f".{request.format}")
+    path, number = Path(f"{stem}{suffix}"), 1
+    while path.exists() or path.is_symlink():
+        number += 1
+        path = Path(f"{stem}-{number}{suffix}")
+    return path
+
+
+def make(request: Request, picture: str, out: str | None, manner: Manner) -> tuple[Clip, list[str]]:
+    """Animate, put the clip where it belongs, and return it with the warnings that were said."""
+    from unstill.cli.progress import Display, Stop
+    from unstill.engine import load_engine
+    from unstill.generate import generate
+
+    display, stop, told = Display(is_shown=not manner.quiet), Stop(), list[str]()
+
+    def load(plan: Plan) -> Engine:
+        # The moment when the plan is known and nothing has been run yet.
+        if manner.warns:
+            told.extend(plan.warnings)
+            display.interrupt(lambda: output.warn(*plan.warnings))
+        stop.arm()
+        return load_engine(plan)
+
+    def watch(progress: Progress) -> None:
+        stop.check(progress)
+        display(progress)
+
+    def animate(path: Path | None) -> Clip:
+        return generate(request, picture, path, watch=watch, load=load)
+
+    with stop, display:
+        if out == STREAM:
+            clip = _stream(animate, request)
+        elif out is not None:
+            clip = animate(Path(out))
+        else:
+            clip = _name_late(animate, watch, picture, request)
+    return clip, told
+
+
+def _stream(animate: Callable[[Path], Clip], request: Request) -> Clip:
+    """Write the clip to standard output, once it is whole."""
+    with tempfile.TemporaryDirectory(prefix="unstill-") as folder:
+        path = Path(folder) / f"clip.{request.format}"
+        clip = animate(path)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    return replace(clip, path=None)
+
+
+def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None], picture: str, request: Request) -> Clip:
+    """Write the clip by a free name, chosen last: by then another run may have taken the one that was free at the start."""
+    from unstill.write import check_target
+
+    check_target(name_clip(picture, request), request)
+    clip = animate(None)
+    watch(Progress("write", 0, 1))
+    started = time.perf_counter()
+    path = clip.save(name_clip(picture, request))
+    seconds = {**clip.report.stages_s, "write": round(time.perf_counter() - started, 3)}
+    return replace(clip, path=path, report=replace(clip.report, stages_s=seconds))

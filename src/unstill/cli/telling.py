@@ -1,0 +1,146 @@
+"""What is said of a plan and of a finished clip, for people and as JSON.
+
+It does not know how they come about.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unstill.cli import output
+from unstill.cli.output import show_bytes, show_seconds
+
+if TYPE_CHECKING:
+    from unstill.artifacts import Clip, Plan, PreparedImage
+
+VERBS = {
+    "prepare": "reading",
+    "load": "loading",
+    "sample": "sampling",
+    "decode": "decoding",
+    "check": "checking",
+    "write": "writing",
+}
+WORTH_SAYING = 0.01  # of the whole time; a shorter stage is left out of the line that says where it went
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a run is talked about."""
+
+    as_json: bool = False
+    quiet: bool = False
+    debug: bool = False
+    dry_run: bool = False
+
+    @property
+    def warns(self) -> bool:
+        return not (self.as_json or self.quiet)
+
+
+def tell(clip: Clip, manner: Manner, took_s: float, *, before: Sequence[str], told: Sequence[str]) -> None:
+    """Say where the clip is, what it is, and where the time went."""
+    warnings = [*before, *clip.report.warnings]
+    if manner.as_json:
+        answer = {"path": clip.path, "knobs": clip.request.to_dict(), "report": clip.report.to_dict(), "recipe": clip.recipe}
+        output.answer_json({**answer, "warnings": warnings})
+    elif clip.path is not None:
+        output.answer(str(clip.path))
+    if manner.warns:
+        output.warn(*(warning for warning in clip.report.warnings if warning not in told))
+        if sys.stderr.isatty():
+            output.say(describe_clip(clip))
+            output.say(describe_time(clip.report.stages_s, took_s), style="dim")
+    if manner.debug:
+        for line in describe_run(clip, took_s):
+            output.say(line, style="dim")
+
+
+def describe_clip(clip: Clip) -> str:
+    """Say in one line what was written."""
+    request, count = clip.request, clip.report.frames
+    count = 2 * count - 2 if request.ping_pong else count  # the turning points are shown once
+    play_fps = request.play_fps or request.fps or 1
+    parts = [f"{count} frames", f"{count / play_fps:.1f} s at {play_fps:g} fps", str(clip.report.size)]
+    parts += [show_bytes(measure(clip.path))] if clip.path is not None else []
+    return ", ".join([*parts, f"seed {request.seed}"])
+
+
+def measure(path: Path) -> int:
+    """Count the bytes of a file, or of the files in a folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+def describe_time(stages_s: Any, took_s: float) -> str:
+    """Say in one line where the time went, the longest first."""
+    stages = sorted(stages_s.items(), key=lambda stage: -stage[1])
+    parts = [f"{VERBS.get(name, name)} {show_seconds(s)}" for name, s in stages if s >= WORTH_SAYING * took_s]
+    return f"{show_seconds(took_s)} in all: " + ", ".join(parts)
+
+
+def describe_run(clip: Clip, took_s: float) -> list[str]:
+    """Say line by line how the run went."""
+    report = clip.report
+    lines = [f"{name:<8} {s:9.3f} s  {s / took_s:4.0%}" for name, s in report.stages_s.items()]
+    lines.append(f"{'all':<8} {took_s:9.3f} s")
+    lines.append(f"device {report.device}, {report.dtype}, engine {report.engine}, peak memory {show_bytes(report.peak_bytes)}")
+    lines.append(
+        f"change between frames {report.mean_change:g} grey levels, first frame {report.fidelity_db:g} dB from the picture"
+    )
+    return lines
+
+
+def tell_plan(image: PreparedImage, plan: Plan, out: str, manner: Manner, before: Sequence[str]) -> None:
+    """Say what a run would do."""
+    warnings = [*before, *plan.warnings]
+    if manner.as_json:
+        output.answer_json({"path": None if out == "-" else out, "plan": plan_to_dict(image, plan), "warnings": warnings})
+        return
+    table = output.new_table("", "")
+    for name, value in describe_plan(image, plan, out):
+        table.add_row(name, value)
+    output.answer_table(table)
+    if manner.warns:
+        output.warn(*plan.warnings)
+
+
+def plan_to_dict(image: PreparedImage, plan: Plan) -> dict[str, Any]:
+    """Give a plan as JSON values, without the places of files."""
+    model = {key: getattr(plan.model, key) for key in ("name", "family", "layout", "revision", "licence")}
+    return {
+        "picture": {"size": str(image.original), "sha256": image.sha256, "notes": image.notes},
+        "model": {**model, "weights_bytes": plan.weights_bytes},
+        "device": plan.device,
+        "dtype": plan.dtype,
+        "engine": plan.engine,
+        "size": str(plan.size),
+        "clip_size": str(plan.clip_size),
+        "knobs": plan.request.to_dict(),
+    }
+
+
+def describe_plan(image: PreparedImage, plan: Plan, out: str) -> list[tuple[str, str]]:
+    """Say row by row what a run would do."""
+    r = plan.request
+    play_fps = r.play_fps or r.fps or 1
+    frames = 2 * plan.frames - 2 if r.ping_pong else plan.frames
+    size = str(plan.clip_size) if plan.size == plan.clip_size else f"{plan.clip_size}, worked on at {plan.size}"
+    revision = f", revision {plan.model.revision[:12]}" if plan.model.revision else ""
+    return [
+        ("picture", "; ".join([str(image.original), *image.notes])),
+        ("model", f"{plan.model.name}, {show_bytes(plan.weights_bytes)} of weights in {plan.dtype}{revision}"),
+        ("clip", f"{size}, {frames} frames, {frames / play_fps:.1f} s at {play_fps:g} fps"),
+        ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}, seed {r.seed}"),
+        (
+            "sampling",
+            f"{plan.steps} steps, guidance {r.guidance}" + ("" if r.guidance_shape == "linear" else f" {r.guidance_shape}"),
+        ),
+        ("decoding", f"{r.decode_chunk or plan.frames} frames at a time"),
+        ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),
+        ("file", "standard output" if out == "-" else out),
+    ]
