@@ -83,11 +83,12 @@ def fit_colours(latents_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
 
     One least-squares problem over all cells; no table of somebody's VAE is needed.
     """
-    cells = latents_BCHW.shape[-2:]
+    cells = (latents_BCHW.shape[-2], latents_BCHW.shape[-1])
     colours = torch.nn.functional.adaptive_avg_pool2d(pixels_BCHW, cells)[0].flatten(1).T * 0.5 + 0.5
     known = latents_BCHW[0].float().cpu().flatten(1).T
     known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
-    return torch.linalg.lstsq(known, colours, driver="gelsd").solution
+    fit: Tensor = torch.linalg.lstsq(known, colours, driver="gelsd").solution
+    return fit
 
 
 def preview(step: Step) -> NDArray[np.uint8]:

@@ -51,7 +51,8 @@ class ReferenceEngine:
         """Look at the picture with CLIP; return [1, 1, D]."""
         pixels = clip_pixels(source_HWC, self.clip_mean, self.clip_std, self.tower.config.image_size)
         with self.places.running(self.tower):
-            return self.tower(pixels.to(self.device, self.dtype))[:, None]
+            embeds_BD: Tensor = self.tower(pixels.to(self.device, self.dtype))
+        return embeds_BD[:, None]
 
     @torch.no_grad()
     def encode(self, pixels_BCHW: Tensor) -> Tensor:
@@ -89,7 +90,8 @@ class ReferenceEngine:
             yield self.dtype
             return
         try:
-            yield self.vae.to(torch.float32) and torch.float32
+            self.vae.to(torch.float32)
+            yield torch.float32
         finally:
             self.vae.to(self.dtype)
 

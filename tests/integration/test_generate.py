@@ -1,0 +1,164 @@
+"""generate.py: the whole path on the miniature, from a picture to a clip."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from miniature import make_miniature
+from unstill import animate
+from unstill.artifacts import Progress
+from unstill.engine import Keep
+from unstill.errors import Cancelled, ModelMissing, PictureError, RequestError, ResultError, WriteError
+from unstill.request import Request
+
+TINY = {"size": "128x64", "frames": 3, "steps": 2, "seed": 5, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return Keep()
+
+
+@pytest.fixture
+def clip_of(miniature, photo, kept):
+    def make(**knobs):
+        where = {name: knobs.pop(name) for name in ("out", "watch", "load") if name in knobs}
+        return animate(knobs.pop("picture", photo), **{"load": kept, **where}, **{"model": str(miniature), **TINY, **knobs})
+
+    return make
+
+
+def test_a_picture_becomes_a_file(clip_of, tmp_path):
+    clip = clip_of(out=tmp_path / "clip.mp4")
+    assert clip.path == tmp_path / "clip.mp4"
+    assert clip.path.stat().st_size > 500
+    assert clip.frames.shape == (3, 64, 128, 3)
+    assert clip.frames.dtype == np.uint8
+    assert list(clip.report.stages_s) == ["prepare", "load", "sample", "decode", "check", "write"]
+
+
+def test_without_a_place_nothing_is_written_until_save(clip_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    clip = clip_of()
+    assert list(tmp_path.iterdir()) == []
+    assert clip.save("later.gif").stat().st_size > 100
+    assert [image.size for image in clip.images] == [(128, 64)] * 3
+
+
+def test_the_recipe_makes_the_same_frames_again(clip_of, miniature, photo):
+    first = clip_of(seed=None, motion=180, guidance="1:2")
+    again = animate(photo, **{**first.recipe["knobs"], "model": str(miniature)})
+    assert np.array_equal(first.frames, again.frames)
+
+
+def test_a_recipe_holds_no_path(clip_of, miniature, photo):
+    recipe = repr(clip_of().recipe)
+    assert str(miniature) not in recipe
+    assert str(photo) not in recipe
+    assert "/" not in recipe
+
+
+@pytest.mark.parametrize("knobs", [{"offload": True}, {"forward_chunk": 1}, {"forward_chunk": 2}, {"forward_chunk": 1000}])
+def test_memory_levers_give_the_same_frames(clip_of, knobs):
+    assert np.array_equal(clip_of(**knobs).frames, clip_of().frames)
+
+
+def test_both_layouts_give_the_same_frames(clip_of, tmp_path):
+    diffusers = make_miniature(tmp_path / "folder", frames=14, seed=3)
+    single = make_miniature(tmp_path / "single", frames=14, seed=3, layout="single-file")
+    assert np.array_equal(clip_of(model=str(diffusers)).frames, clip_of(model=str(single)).frames)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_half_precision_is_near_the_full(clip_of, dtype):
+    half, full = clip_of(dtype=dtype), clip_of()
+    assert half.report.dtype == dtype
+    assert np.abs(half.frames.astype(int) - full.frames).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("fit", "size"), [("pad", (126, 64)), ("blur", (128, 72)), ("crop", (128, 72)), ("stretch", (128, 72))]
+)
+def test_padding_is_taken_away_again(clip_of, photo, fit, size):
+    wide = {"pad": "200x64", "blur": "128x72", "crop": "128x72", "stretch": "128x72"}[fit]
+    frames = clip_of(fit=fit, size=wide).frames
+    assert frames.shape[2] / frames.shape[1] == pytest.approx(16 / 9, rel=0.12)
+    if fit != "pad":
+        assert frames.shape[1:3] == size[::-1]
+
+
+def test_a_size_that_is_no_multiple_of_8_comes_out_exactly(clip_of):
+    assert clip_of(size="130x66").frames.shape == (3, 66, 130, 3)
+
+
+def test_the_watcher_hears_every_stage_in_order(clip_of, tmp_path):
+    heard: list[Progress] = []
+    clip_of(out=tmp_path / "clip.gif", watch=heard.append)
+    stages = list(dict.fromkeys(progress.stage for progress in heard))
+    assert stages == ["prepare", "load", "sample", "decode", "check", "write"]
+    assert [p.done for p in heard if p.stage == "sample"] == [0, 1, 2]
+
+
+def test_a_watcher_can_stop_the_run_and_no_file_is_left(clip_of, tmp_path):
+    def stop(progress: Progress) -> None:
+        if progress.step is not None:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        clip_of(out=tmp_path / "clip.mp4", watch=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(clip_of, tmp_path):
+    heard: list[Progress] = []
+    with pytest.raises((WriteError, RequestError)):
+        clip_of(out=tmp_path / "no" / "such" / "clip.mp4", watch=heard.append)
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("knobs", "error"),
+    [({"model": "svd-yt"}, ModelMissing), ({"picture": "no-such.jpg"}, PictureError), ({"motion": 300}, RequestError),
+     ({"speed": 3}, RequestError)],
+)  # fmt: skip
+def test_what_cannot_be_is_said_before_the_work(clip_of, tmp_path, knobs, error):
+    with pytest.raises(error):
+        clip_of(out=tmp_path / "clip.mp4", **knobs)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_breaks_down_is_found_and_nothing_is_written(clip_of, miniature, tmp_path):
+    """Weights that overflow give frames that are not finite; other tools export them as black."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(miniature, broken)
+    for path in (broken / "vae").glob("*.safetensors"):
+        tensors = load_file(path)
+        tensors["decoder.conv_out.weight"] = tensors["decoder.conv_out.weight"] * float("inf")
+        save_file(tensors, path)
+    with pytest.raises(ResultError, match="not finite"):
+        clip_of(model=str(broken), out=tmp_path / "clip.mp4")
+    assert not (tmp_path / "clip.mp4").exists()
+
+
+def test_a_grey_picture_and_one_with_alpha_are_pictures_too(clip_of):
+    assert clip_of(picture=Image.new("L", (64, 32), 90)).frames.shape == (3, 64, 128, 3)
+    assert clip_of(picture=Image.new("RGBA", (64, 32), (9, 90, 200, 90))).frames.shape == (3, 64, 128, 3)
+
+
+def test_the_kept_engine_is_used_again_and_replaced_when_the_plan_differs(clip_of, kept):
+    clip_of()
+    first = kept._kept[1]
+    clip_of(motion=3)
+    assert kept._kept[1] is first
+    clip_of(offload=True)
+    assert kept._kept[1] is not first
+
+
+def test_a_request_says_what_the_file_says(clip_of, tmp_path):
+    clip = clip_of(out=tmp_path / "c.webp", play_fps=10, fps=6)
+    assert (clip.request.play_fps, clip.request.fps) == (10, 6)
+    assert isinstance(clip.request, Request)
