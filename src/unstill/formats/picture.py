@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -135,7 +136,8 @@ def decode(stream: Stream, ground: str) -> Picture:
             f"The {kind} picture is broken or of a rare kind: {show(str(error) or type(error).__name__)}",
             hint="save it again as PNG in a picture editor, or fetch it again if a download broke off",
         ) from error
-    return Picture(pixels, sha256, tuple(notes))
+    # A turned picture is a view; only here is the decoded image free, so that its copy is not a third one in memory.
+    return Picture(np.ascontiguousarray(pixels), sha256, tuple(notes))
 
 
 def adopt(image: Image.Image, ground: str) -> Picture:
@@ -143,10 +145,10 @@ def adopt(image: Image.Image, ground: str) -> Picture:
     notes: list[str] = []
     check_size(Size(*image.size), "Pillow image")
     try:
-        pixels = flatten(image, ground, notes)
+        pixels = np.ascontiguousarray(flatten(image, ground, notes))
     except BROKEN as error:
         raise PictureError(f"The Pillow image cannot be read: {show(str(error) or type(error).__name__)}") from error
-    return Picture(pixels, hashlib.sha256(pixels.tobytes()).hexdigest(), tuple(notes))
+    return Picture(pixels, hashlib.sha256(pixels.data).hexdigest(), tuple(notes))
 
 
 def recognise(head: bytes) -> str:
