@@ -30,7 +30,7 @@ def main() -> int:
     CLIPS.mkdir(exist_ok=True)
     model = make_miniature(CLIPS / "miniature", frames=14)
     out = CLIPS / f"{picture.stem}.mp4"
-    small = ["--size", "448x256", "--steps", "8", "--seed", "1"]
+    small = ["--size", "320x192", "--steps", "8", "--seed", "1"]
     command = [sys.executable, "-m", "unstill", "animate", str(picture), "-o", str(out), "--model", str(model), *small]
     code = subprocess.run(command, check=False).returncode
     if code == 0:
