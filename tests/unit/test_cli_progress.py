@@ -71,7 +71,7 @@ def test_the_line_shows_stage_steps_and_pace():
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
-def test_the_line_fits_its_open_terminal(width):
+def test_the_line_fits_its_terminal(width):
     console = open_terminal(width)
     with Display(is_shown=True, console=console) as display:
         for done in range(1, 25):

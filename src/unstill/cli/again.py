@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from unstill.cli import inspect, options, output
+from unstill.cli import options, output
 from unstill.cli.help import Command
+from unstill.errors import RecipeError, RequestError
+from unstill.request import Request
 
 OTHER_PICTURE = "this is not the picture that the recipe was made with: expect another clip"
 
@@ -28,20 +30,48 @@ def again(file: str, picture: str, out: str | None, knobs: dict[str, Any], **man
 
     FILE is a clip that unstill has made. PICTURE is what it was made from, or another: a file, or - for standard input.
 
-    The configuration file does not count here, so that a recipe means the same everywhere.
+    The file is of the same format unless -o or --format say otherwise. The configuration file does not count here, so
+    that a recipe means the same everywhere.
     """
     from unstill.cli.config import merge
     from unstill.cli.run import STREAM, run
     from unstill.cli.telling import Manner
-    from unstill.request import Request
+    from unstill.formats.probe import probe
 
-    recipe = inspect.read_recipe(file)
-    request = Request.from_mapping(merge(recipe["knobs"], knobs))
-    wanted, found = recipe.get("picture_sha256"), None if picture == STREAM else hash_picture(picture)
-    before = (OTHER_PICTURE,) if wanted and found and wanted != found else ()
+    found = probe(Path(file))
+    recipe = found.recipe or {}
+    request = Request.from_mapping(merge(choose_knobs(file, recipe, found.format if out is None else "auto"), knobs))
+    wanted = recipe.get("picture_sha256")
+    digest = wanted if picture == STREAM else hash_picture(picture)  # a stream cannot be looked at before it is read
+    before = (OTHER_PICTURE,) if digest not in (wanted, None) else ()
     clip = run(request, picture, out, Manner(**manner), before=before)
-    if clip is not None and picture == STREAM and wanted != clip.recipe.get("picture_sha256"):
-        output.warn(OTHER_PICTURE)  # a stream cannot be looked at before it is read
+    if clip is not None and not manner["quiet"]:
+        output.warn(*compare(recipe, clip.recipe, is_said=bool(before)))
+
+
+def choose_knobs(file: str, recipe: dict[str, Any], format: str) -> dict[str, Any]:
+    """Take from a recipe what made the clip; where it ran and what the file was called do not count."""
+    knobs = recipe.get("knobs")
+    if not isinstance(knobs, dict):
+        hint = "clips made with --no-recipe have none, and some programs take it away"
+        raise RecipeError(f"{file} carries no recipe", hint=hint)
+    try:
+        made_by = Request.from_mapping(knobs)
+    except RequestError as error:
+        hint = f"it was written by unstill {recipe.get('unstill')}"
+        raise RecipeError(f"The recipe in {file} cannot be repeated: {'; '.join(error.problems)}", hint=hint) from error
+    return made_by.replace(device="auto", format=format).to_dict()
+
+
+def compare(then: dict[str, Any], now: dict[str, Any], *, is_said: bool) -> list[str]:
+    """Say what was not as it was, now that the clip is made."""
+    said = []
+    if not is_said and then.get("picture_sha256") != now.get("picture_sha256"):
+        said.append(OTHER_PICTURE)
+    revisions = [recipe["model"].get("revision") if isinstance(recipe.get("model"), dict) else None for recipe in (then, now)]
+    if revisions[0] != revisions[1]:
+        said.append(f"the model is of revision {revisions[1]}, and was of {revisions[0]}: expect another clip")
+    return said
 
 
 def hash_picture(picture: str) -> str | None:

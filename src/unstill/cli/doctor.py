@@ -43,6 +43,8 @@ def print_findings(findings: list[Finding]) -> None:
     topic = ""
     for finding in findings:
         if finding.topic != topic:
+            if topic:
+                table.add_row()
             topic = finding.topic
             table.add_row(Text(topic.capitalize(), style="bold"))
         table.add_row(Text(f"  {finding.state}", style=STYLES[finding.state]), output.escape(finding.what))
@@ -50,9 +52,9 @@ def print_findings(findings: list[Finding]) -> None:
             table.add_row("", Text(f"→ {output.escape(finding.remedy)}", style="cyan"))
     output.answer_table(table)
     counts = [sum(finding.state == state for finding in findings) for state in ("problem", "note")]
-    output.answer(f"\n{count(counts[0], 'problem')}, {count(counts[1], 'note')}.")
+    output.answer(f"\n{count(counts[0], 'problem')}, {count(counts[1], 'note').lower()}.")
 
 
 def count(number: int, word: str) -> str:
     """Write a number of things."""
-    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
+    return f"{number or 'No'} {word}{'' if number == 1 else 's'}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
 
-WIDE = 118  # columns that the table needs; below, each knob gets lines of its own
+WIDE = 170  # columns that the table needs; below, each knob gets lines of its own
 TOOLS = {"diffusers": "diffusers", "generative_models": "generative-models", "comfyui": "ComfyUI"}
 
 
@@ -62,8 +62,10 @@ def own_name(row: Equivalent) -> str:
 def make_table(rows: list[Equivalent]) -> Table:
     """Put the tools side by side."""
     table = output.new_table("knob", "value", *TOOLS.values(), "what it means")
+    for column in table.columns[:-1]:
+        column.no_wrap = True  # these are there to be copied
     for row in rows:
-        others = [getattr(row, tool).replace(", ", ",\n") for tool in TOOLS]
+        others = [getattr(row, tool).replace(", ", ",\n").replace(" (", "\n(") for tool in TOOLS]
         table.add_row(row.knob, row.value, *others, KNOBS[own_name(row)].help)
     return table
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -187,7 +188,8 @@ def look_at_settings() -> Iterator[Finding]:
         if value := os.environ.get(name):
             is_offline = name == "HF_HUB_OFFLINE" and value.strip().lower() in ("1", "true", "yes", "on")
             remedy = "unset HF_HUB_OFFLINE before `unstill pull`" if is_offline else None
-            yield Finding("settings", NOTE if is_offline else OK, f"{name}={value}", remedy)
+            shown = re.sub(r"//[^/@]*@", "//…@", value)  # an address may hold a password
+            yield Finding("settings", NOTE if is_offline else OK, f"{name}={shown}", remedy)
     where = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "a token of `hf auth login`" if get_token() else None
     yield Finding("settings", OK, f"{where} is set" if where else "HF_TOKEN is not set (only gated models need it)")
     try:
@@ -210,10 +212,10 @@ def look_at_models(machine: Machine) -> Iterator[Finding]:
     remedy = None if has_room else f"a model takes {show_bytes(ROOM_BYTES)}; HF_HOME can name a larger disk"
     yield Finding("models", OK if has_room else NOTE, f"{output.shorten(cache)}, {show_bytes(free_bytes)} free", remedy)
     for row in rows:
-        yield _judge_model(row, machine)
+        yield judge_model(row, machine)
 
 
-def _judge_model(row: ModelStatus, machine: Machine) -> Finding:
+def judge_model(row: ModelStatus, machine: Machine) -> Finding:
     """Say whether one model would run here, and with what."""
     dtype = machine.dtypes[0]
     how = f"on {machine.device} in {dtype}"

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unstill.cli import options
+from unstill.cli import options, output
 from unstill.cli.help import Command
 from unstill.cli.telling import measure
-from unstill.errors import RecipeError
 
 if TYPE_CHECKING:
     from unstill.formats.probe import Probe
@@ -45,22 +44,15 @@ def describe_recipe(recipe: dict[str, Any] | None) -> list[tuple[str, str]]:
     """Say row by row how the clip was made."""
     if not recipe:
         return [("recipe", "none: made with --no-recipe, by another program, or taken away since")]
-    model = recipe.get("model") or {}
+    model = _as_dict(recipe.get("model"))
     revision = f", revision {str(model['revision'])[:12]}" if model.get("revision") else ""
     engine = f"unstill {recipe.get('unstill')}, engine {recipe.get('engine')}, torch {recipe.get('torch')}"
     rows = [("model", f"{model.get('name')}{revision}"), ("made by", engine)]
     rows.append(("picture", f"sha256 {str(recipe.get('picture_sha256'))[:16]}…"))
-    knobs = {name: value for name, value in (recipe.get("knobs") or {}).items() if name != "model"}
+    knobs = {name: value for name, value in _as_dict(recipe.get("knobs")).items() if name != "model"}
     return [*rows, ("", ""), *((name.replace("_", "-"), str(value)) for name, value in knobs.items())]
 
 
-def read_recipe(file: str) -> dict[str, Any]:
-    """Read the recipe of a clip; a clip without one cannot be repeated."""
-    from unstill.formats.probe import probe
-
-    recipe = probe(Path(file)).recipe
-    if not recipe or not isinstance(recipe.get("knobs"), dict):
-        raise RecipeError(
-            f"{file} carries no recipe", hint="clips made with --no-recipe, or sent through other tools, have none"
-        )
-    return recipe
+def _as_dict(value: object) -> dict[str, Any]:
+    """Take a part of a recipe as it should be; a file can hold anything."""
+    return value if isinstance(value, dict) else {}

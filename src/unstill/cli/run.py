@@ -5,6 +5,7 @@ It does not know how the request was put together, nor how the result is told.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def name_clip(picture: str, request: Request) -> Path:
     stem = "clip" if picture == STREAM else Path(picture).stem or "clip"
     suffix = {"auto": ".webm" if request.codec == "vp9" else ".mp4", "png": ""}.get(request.format, f".{request.format}")
     path, number = Path(f"{stem}{suffix}"), 1
-    while path.exists() or path.is_symlink():
+    while os.path.lexists(path):
         number += 1
         path = Path(f"{stem}-{number}{suffix}")
     return path
