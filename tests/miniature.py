@@ -17,6 +17,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from original_names import to_original
+
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 UNET = {
@@ -119,7 +121,7 @@ WEIGHTS_NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_mo
 def make_miniature(
     folder: Path, *, frames: int = 14, seed: int = 0, layers: int = 1, layout: str = "diffusers", fp16_variant: bool = False
 ) -> Path:
-    """Write a miniature and return what to load: the folder, or the single file in it.
+    """Write a miniature and return what to load: the folder, or with layout "single-file" the file in it.
 
     `layers` is the UNet's depth per block: one is quick, two is the published number.
 
@@ -131,7 +133,9 @@ def make_miniature(
     dtype = torch.float16 if fp16_variant else torch.float32
     parts = {part: {name: x.to(dtype) for name, x in made.items()} for part, made in make_parts(configs, seed).items()}
     if layout == "single-file":
-        raise NotImplementedError
+        file = folder / "svd.safetensors"
+        save_file(to_original(parts, layers), file, {"format": "pt"})
+        return file
     _write_json(folder / "model_index.json", MODEL_INDEX)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     _write_json(folder / "feature_extractor" / "preprocessor_config.json", FEATURE_EXTRACTOR)

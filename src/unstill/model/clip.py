@@ -76,7 +76,9 @@ class Embeddings(nn.Module):
         width, side = config.hidden_size, config.patch_size
         self.class_embedding = nn.Parameter(torch.zeros(width))
         self.patch_embedding = nn.Conv2d(config.num_channels, width, side, stride=side, bias=False)
-        self.position_embedding = nn.Embedding((config.image_size // side) ** 2 + 1, width)
+        positions = (config.image_size // side) ** 2 + 1
+        # With a weight given, nothing is initialised: on the meta device that alone would import for a second.
+        self.position_embedding = nn.Embedding(positions, width, _weight=torch.zeros(positions, width))
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         patches_BND = self.patch_embedding(pixels_BCHW).flatten(2).transpose(1, 2)
