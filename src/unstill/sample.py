@@ -75,7 +75,9 @@ def sample(
 
 def scale_pixels(canvas_HWC: NDArray[np.uint8]) -> Tensor:
     """Turn uint8 pixels into float32 in [−1, 1], [1, 3, H, W]."""
-    return 2.0 * (torch.from_numpy(canvas_HWC.copy()).permute(2, 0, 1)[None].float() / 255.0) - 1.0
+    # The batch axis comes first, as in diffusers: its stride decides whether convolutions take the channels-last path.
+    pixels_BCHW = torch.from_numpy(canvas_HWC[None].copy()).permute(0, 3, 1, 2)
+    return 2.0 * (pixels_BCHW.float() / 255.0) - 1.0
 
 
 def fit_colours(latents_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
