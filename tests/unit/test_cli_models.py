@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from unstill.catalog import CATALOG, Licence, ModelStatus
+from unstill.catalog import CATALOG, ModelStatus
 from unstill.cli import main
-from unstill.cli.models import describe_licence, describe_state
+from unstill.cli.models import describe_state
 
 KNOWN = CATALOG["svd"]
 
@@ -23,18 +23,6 @@ def make_row(state, here_bytes=0, variants=(), known=KNOWN):
 )  # fmt: skip
 def test_how_much_is_here_is_said_in_a_few_words(row, text):
     assert describe_state(row) == text
-
-
-@pytest.mark.parametrize(
-    ("licence", "text"),
-    [
-        (Licence(name="community", link="https://x"), "community, https://x"),
-        (Licence(id="other"), "other"),
-        (Licence(), "not stated"),
-    ],
-)
-def test_a_licence_is_named_with_its_place(licence, text):
-    assert describe_licence(licence) == text
 
 
 def test_every_known_model_is_listed(capsys):

@@ -86,7 +86,7 @@ def test_tables_in_a_file_have_no_blanks_at_the_ends_of_lines(capsys):
     table = output.new_table("one", "two")
     table.add_row("a", "long enough")
     table.add_row("b", "c")
-    output.answer_table(table)
+    output.print_parts(table)
     assert capsys.readouterr().out == "one  two\na    long enough\nb    c\n"
 
 

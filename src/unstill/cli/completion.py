@@ -33,5 +33,5 @@ def completion(context: click.Context, shell: str | None, debug: bool) -> None:
     kind = get_completion_class(name) if name in INSTALL else None
     if kind is None:
         raise RequestError(f"Completion is for {', '.join(INSTALL)}, not {output.escape(name)}", hint="unstill completion bash")
-    output.answer(kind(context.find_root().command, {}, "unstill", "_UNSTILL_COMPLETE").source())
+    print(kind(context.find_root().command, {}, "unstill", "_UNSTILL_COMPLETE").source())
     output.say(f"to keep it: {INSTALL[name]}")

@@ -50,7 +50,7 @@ def print_findings(findings: list[Finding]) -> None:
         table.add_row(Text(f"  {finding.state}", style=STYLES[finding.state]), output.escape(finding.what))
         if finding.remedy:
             table.add_row("", Text(f"→ {output.escape(finding.remedy)}", style="cyan"))
-    output.answer_table(table)
+    output.print_parts(table)
     counts = [sum(finding.state == state for finding in findings) for state in ("problem", "note")]
     output.answer(f"\n{count(counts[0], 'problem')}, {count(counts[1], 'note').lower()}.")
 

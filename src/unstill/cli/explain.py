@@ -34,11 +34,10 @@ def explain(as_json: bool, debug: bool, knobs: dict[str, Any]) -> None:
     if as_json:
         output.answer_json({"knobs": settled.to_dict(), "equivalents": rows, "warnings": warnings})
         return
-    output.answer(f"{settled.model}, preset {settled.preset}: {PRESETS[settled.preset].help}\n")
-    console = output.open_console()
-    output.answer_table(make_table(rows) if console.width >= WIDE else make_paragraphs(rows))
-    if others := describe_others(settled, rows):
-        output.answer(f"\nAlso set: {others}")
+    head = f"{settled.model}, preset {settled.preset}: {PRESETS[settled.preset].help}"
+    others = describe_others(settled, rows)
+    body = make_table(rows) if output.open_console().width >= WIDE else make_paragraphs(rows)
+    output.print_parts(head, "", body, *(["", f"Also set: {others}"] if others else []))
     output.warn(*warnings)
 
 

@@ -30,7 +30,7 @@ def inspect(file: str, as_json: bool, debug: bool) -> None:
     table = output.new_table("", "")
     for name, value in (*describe_file(Path(file), found), *describe_recipe(found.recipe)):
         table.add_row(name, output.escape(value))
-    output.answer_table(table)
+    output.print_parts(table)
 
 
 def describe_file(path: Path, found: Probe) -> list[tuple[str, str]]:

@@ -14,9 +14,10 @@ import click
 from unstill.cli import options, output
 from unstill.cli.help import Command
 from unstill.cli.output import show_bytes
+from unstill.errors import Cancelled
 
 if TYPE_CHECKING:
-    from unstill.catalog import Licence, ModelStatus, Pulled, PullPlan
+    from unstill.catalog import ModelStatus, Pulled, PullPlan
 
 
 @click.command(cls=Command)
@@ -31,11 +32,11 @@ def models(as_json: bool, debug: bool) -> None:
     if as_json:
         output.answer_json({"cache": cache, "models": [to_dict(row) for row in rows]})
         return
-    table = output.new_table("model", "here", "licence", "about")
+    table = output.new_table("model", "here", "about")
     for row in rows:
-        table.add_row(row.name, describe_state(row), row.licence or "–", row.about)
-    output.answer_table(table)
-    output.answer(f"\n`unstill pull MODEL` fetches one into {output.shorten(cache)}; a path works as --model too.")
+        table.add_row(row.name, describe_state(row), row.about + (f"\nlicence: {row.licence}" if row.licence else ""))
+    hint = f"`unstill pull MODEL` fetches one into {output.shorten(cache)}; a path works as --model too."
+    output.print_parts(table, "", hint)
 
 
 def to_dict(row: ModelStatus) -> dict[str, Any]:
@@ -78,8 +79,11 @@ def pull(model: str, full_precision: bool, yes: bool, as_json: bool, quiet: bool
     plan.require_room()
     if plan.fetch_bytes and talks and not yes and sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm("Fetch it?", default=True, abort=True, err=True)
-    with Transfer(is_shown=not quiet) as transfer:
-        pulled = carry_out(plan, transfer)
+    try:
+        with Transfer(is_shown=not quiet) as transfer:
+            pulled = carry_out(plan, transfer)
+    except KeyboardInterrupt as stop:
+        raise Cancelled("Stopped", hint="what has arrived is kept: the same command goes on from there") from stop
     if as_json:
         output.answer_json(pulled_to_dict(pulled))
         return
@@ -90,15 +94,15 @@ def pull(model: str, full_precision: bool, yes: bool, as_json: bool, quiet: bool
 
 def describe_plan(plan: PullPlan) -> None:
     """Say what fetching brings, on standard error."""
-    rows = [
-        ("model", f"{plan.name}, {plan.variant}, from {plan.repository}"),
-        ("revision", plan.revision),
-        ("size", describe_size(plan)),
-        ("disk", f"{show_bytes(plan.free_bytes)} free at {output.shorten(plan.folder)}"),
-        ("licence", describe_licence(plan.licence)),
-    ]
-    for name, value in rows:
-        output.say(f"{name:<9} {value}")
+    table = output.new_table("", "")
+    table.add_row("model", f"{plan.name}, {plan.variant}, from {plan.repository}")
+    table.add_row("revision", plan.revision)
+    table.add_row("size", describe_size(plan))
+    table.add_row("disk", f"{show_bytes(plan.free_bytes)} free at {output.shorten(plan.source.hub.cache)}")
+    table.add_row("licence", str(plan.licence))
+    if plan.licence.link:
+        table.add_row("", output.escape(plan.licence.link))
+    output.print_parts(table, error=True)
 
 
 def describe_size(plan: PullPlan) -> str:
@@ -107,11 +111,6 @@ def describe_size(plan: PullPlan) -> str:
     if plan.fetch_bytes == 0:
         return f"{whole}, all of it here"
     return whole if plan.fetch_bytes == plan.total_bytes else f"{whole}, {show_bytes(plan.fetch_bytes)} of it to fetch"
-
-
-def describe_licence(licence: Licence) -> str:
-    """Say whose terms apply, and where they can be read."""
-    return f"{licence}, {licence.link}" if licence.link else str(licence)
 
 
 def pulled_to_dict(pulled: Pulled) -> dict[str, Any]:

@@ -70,14 +70,14 @@ def answer_json(value: object) -> None:
     print(json.dumps(to_plain(value), indent=2, allow_nan=False))
 
 
-def answer_table(*parts: RenderableType) -> None:
-    """Write tables and styled lines of the result."""
-    console = open_console()
+def print_parts(*parts: RenderableType, error: bool = False) -> None:
+    """Write tables and styled lines of the result, or of what is said beside it."""
+    console = open_console(error=error)
     with console.capture() as capture:
         for part in parts:
             console.print(part)
     # Rich fills every cell with blanks, which nobody wants in a file.
-    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()), file=sys.stderr if error else sys.stdout)
 
 
 def new_table(*headers: str) -> Table:

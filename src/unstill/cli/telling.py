@@ -104,7 +104,7 @@ def tell_plan(image: PreparedImage, plan: Plan, out: str, manner: Manner, before
     table = output.new_table("", "")
     for name, value in describe_plan(image, plan, out):
         table.add_row(name, value)
-    output.answer_table(table)
+    output.print_parts(table)
     if manner.warns:
         output.warn(*plan.warnings)
 
