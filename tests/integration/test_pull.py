@@ -14,7 +14,7 @@ import pytest
 
 from hub import Faults, LoopbackHub
 from unstill.catalog import CATALOG, Hub, carry_out, find_model, list_models, plan_pull, pull, read_record
-from unstill.errors import DiskFull, DownloadError, ModelGated, ModelMissing, WeightsError
+from unstill.errors import DiskFull, DownloadError, ModelGated, ModelMissing, WeightsError, WriteError
 
 REPOSITORY = CATALOG["svd-xt"].repository
 LICENCE = b"You may look at it.\n"
@@ -189,6 +189,7 @@ class TestResume:
         assert caught.value.retryable
         with pytest.raises(ModelMissing, match="only in part"):
             find_model("svd-xt", cache=hub.cache)
+        assert not list(hub.cache.rglob("refs/main")), "a branch must not lead to half a model"
         assert next(row.state for row in list_models(hub.cache) if row.name == "svd-xt") == "partial"
         server.faults = Faults()
         server.log.clear()
@@ -302,7 +303,9 @@ class TestRefusals:
             pull("stabilityai/stable-video-difusion-img2vid-xt", hub=hub)
         assert caught.value.hint == "did you mean svd-xt?"
 
-    @pytest.mark.parametrize("raw", [b"<html>Please log in</html>", b"[]", b"{}", b'{"sha": 1, "siblings": []}', b"null"])
+    @pytest.mark.parametrize(
+        "raw", [b"<html>Please log in</html>", b"[]", b"{}", b'{"sha": 1, "siblings": []}', b"null", b"[" * 100_000]
+    )
     def test_a_login_page_in_between_is_not_taken_for_a_hub(self, server, hub, raw):
         server.faults = Faults(raw=raw)
         with pytest.raises(DownloadError, match="does not answer as a Hugging Face hub"):
@@ -384,6 +387,13 @@ class TestDisk:
             carry_out(plan)
         assert "HF_HOME" in caught.value.hint
         assert server.asked("/resolve/") == []
+
+    def test_a_place_that_cannot_be_written_is_an_error_with_a_next_step(self, hub, tmp_path):
+        (tmp_path / "file").write_text("")
+        for cache in (tmp_path / "file" / "cache", tmp_path / ("x" * 300)):
+            with pytest.raises(WriteError, match="the Hugging Face cache cannot be written") as caught:
+                pull("svd-xt", hub=Hub(hub.endpoint, cache, token=False))
+            assert "HF_HUB_CACHE" in caught.value.hint
 
     def test_five_percent_must_stay(self, hub):
         total = plan_pull("svd-xt", hub=hub).total_bytes

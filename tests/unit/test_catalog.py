@@ -13,7 +13,7 @@ from unstill.catalog import CATALOG, find_model, hash_weights, list_models, read
 from unstill.catalog.find import guess_single
 from unstill.catalog.known import is_repository, look_up, suggest
 from unstill.catalog.record import Licence, Record, make_licence, read_licence, save_record
-from unstill.errors import ModelMissing, WeightsError
+from unstill.errors import ModelError, ModelMissing, WeightsError
 
 PARTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "image_encoder": "model"}
 COMMIT, OLDER = "a" * 40, "b" * 40
@@ -381,6 +381,11 @@ class TestInventory:
 
     def test_a_cache_that_does_not_exist_holds_nothing(self, tmp_path):
         assert {row.state for row in list_models(tmp_path / "none")} == {"absent"}
+
+    def test_a_cache_that_cannot_be_read_is_an_error_with_a_next_step(self, tmp_path):
+        with pytest.raises(ModelError, match="the Hugging Face cache cannot be read: File name too long") as caught:
+            list_models(tmp_path / ("x" * 300))
+        assert "HF_HOME" in caught.value.hint
 
     def test_a_snapshot_with_a_broken_link_does_not_hide_the_rest(self, tmp_path):
         """huggingface_hub's own scan leaves such a repository out altogether."""

@@ -85,7 +85,7 @@ def list_repository(hub: Hub, repository: str, revision: str) -> Listing:
                 return _read_listing(_get_json(hub, url))
             except httpx2.HTTPError as error:
                 patience.wait(error)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 text = f"{hub.public_endpoint} does not answer as a Hugging Face hub does"
                 raise DownloadError(text, hint="check HF_ENDPOINT, and proxies that ask for a login") from error
 

@@ -12,7 +12,7 @@ from unstill.catalog import cache as hub_cache
 from unstill.catalog.known import CATALOG, KnownModel, look_up
 from unstill.catalog.layout import list_lacking, list_names, list_variants, read_object
 from unstill.catalog.record import Record, load_record, read_licence
-from unstill.errors import WeightsError
+from unstill.errors import ModelError, WeightsError
 
 PIPELINE = "StableVideoDiffusionPipeline"  # what model_index.json of every SVD model names
 NETWORK = "UNetSpatioTemporalConditionModel"
@@ -37,9 +37,13 @@ class ModelStatus:
 def list_models(cache: Path | None = None) -> list[ModelStatus]:
     """List the known models and what is here of them, then other models of the kind in the cache."""
     cache = cache or hub_cache.default_cache()
-    rows = [_describe(known.repository, hub_cache.repository_folder(cache, known.repository)) for known in CATALOG.values()]
-    others = [item for item in hub_cache.list_repositories(cache) if look_up(item[0]) is None and _is_video_model(item[1])]
-    return rows + [_describe(repository, folder) for repository, folder in others]
+    known = [(model.repository, hub_cache.repository_folder(cache, model.repository)) for model in CATALOG.values()]
+    try:
+        found = [item for item in hub_cache.list_repositories(cache) if look_up(item[0]) is None and _is_video_model(item[1])]
+        return [_describe(repository, folder) for repository, folder in known + found]
+    except OSError as error:
+        text = f"the Hugging Face cache cannot be read: {error.strerror or error}"
+        raise ModelError(text, hint="HF_HOME or HF_HUB_CACHE can name another place") from error
 
 
 def read_record(name: str, *, cache: Path | None = None) -> Record | None:

@@ -136,6 +136,8 @@ def plan_pull(
     listing = list_repository(hub, repository, revision)
     variant, files = _choose_files(repository, listing, "fp32" if full_precision else "fp16")
     folder = cache.repository_folder(hub.cache, repository)
+    with storing():
+        fetch_bytes, room_bytes = sum(_count_missing(folder, listing.commit, file) for file in files), free_bytes(hub.cache)
     licence_file = next((file.path for file in files if _is_licence(file.path)), None)
     page = f"https://huggingface.co/{repository}/blob/{listing.commit}"
     return PullPlan(
@@ -144,8 +146,8 @@ def plan_pull(
         asked_revision=revision,
         variant=variant,
         files=files,
-        fetch_bytes=sum(_count_missing(folder, listing.commit, file) for file in files),
-        free_bytes=free_bytes(hub.cache),
+        fetch_bytes=fetch_bytes,
+        free_bytes=room_bytes,
         licence=record.make_licence(listing.card, licence_file, page),
         gated=listing.gated,
     )
