@@ -109,7 +109,8 @@ def _broken(path: Path, why: str) -> WeightsError:
 
 def _check_start(path: Path, first: bytes, size_bytes: int) -> int:
     """Return the length of the header, if it can be one."""
-    if path.suffix in PICKLES or first.startswith((b"\x80", b"PK\x03\x04")):
+    # A header of 128 bytes also begins with a pickle's first byte; after its length comes a brace.
+    if path.suffix in PICKLES or (first.startswith((b"\x80", b"PK\x03\x04")) and first[8:9] != b"{"):
         raise WeightsError(
             f"{path.name} is a pickle, which may run code when it is opened; only .safetensors files are read",
             hint="the published repositories hold the same weights as .safetensors",
