@@ -14,7 +14,7 @@ import pytest
 
 from hub import Faults, LoopbackHub
 from unstill.catalog import CATALOG, Hub, carry_out, find_model, list_models, plan_pull, pull, read_record
-from unstill.errors import DiskFull, DownloadError, ModelGated, ModelMissing, WeightsError, WriteError
+from unstill.errors import DiskFull, DownloadError, ModelGated, ModelMissing, UnstillError, WeightsError, WriteError
 
 REPOSITORY = CATALOG["svd-xt"].repository
 LICENCE = b"You may look at it.\n"
@@ -297,6 +297,13 @@ class TestRefusals:
             pull("svd-xt", hub=Hub(hub.endpoint, hub.cache, token=token, waits_s=()))
         assert caught.value.hint
         assert "hf_old" not in str(caught.value)
+
+    @pytest.mark.parametrize("status", [401, 403, 404, 418])
+    def test_a_refusal_is_not_asked_for_again(self, server, hub, status):
+        server.faults = Faults(refusal=(status, None))
+        with pytest.raises(UnstillError):
+            pull("svd-xt", hub=hub)
+        assert len(server.log) == 1
 
     def test_a_near_miss_of_a_repository_suggests_the_known_one(self, hub):
         with pytest.raises(ModelMissing) as caught:
