@@ -36,6 +36,19 @@ def split_heads(x_BND: Tensor, heads: int) -> Tensor:
     return x_BND.reshape(*x_BND.shape[:2], heads, -1).transpose(1, 2)
 
 
+class TokenLinear(nn.Linear):
+    """A layer whose input may be a picture seen as tokens, that is transposed: then product first and bias after.
+
+    So does PyTorch in diffusers, but only for weights that want gradients; else it takes a batch of small products,
+    which sum in another order.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_contiguous():
+            return super().forward(x)
+        return F.linear(x.contiguous(), self.weight) + self.bias
+
+
 class TimestepEmbedding(nn.Module):
     """Two layers on top of waves."""
 
@@ -118,12 +131,12 @@ class VideoResBlock(nn.Module):
 class Attention(nn.Module):
     """Attention of tokens to a context, or to one another."""
 
-    def __init__(self, width: int, heads: int, context_width: int | None = None, *, bias: bool = False) -> None:
+    def __init__(self, width: int, heads: int, context_width: int | None = None) -> None:
         super().__init__()
         self.heads = heads
-        self.to_q = nn.Linear(width, width, bias)
-        self.to_k = nn.Linear(context_width or width, width, bias)
-        self.to_v = nn.Linear(context_width or width, width, bias)
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context_width or width, width, bias=False)
+        self.to_v = nn.Linear(context_width or width, width, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
 
     def forward(self, x_BND: Tensor, context_BND: Tensor | None = None) -> Tensor:
@@ -210,7 +223,7 @@ class VideoTransformer(nn.Module):
     def __init__(self, width: int, heads: int, context_width: int, layers: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, width, eps=1e-6)
-        self.proj_in = nn.Linear(width, width)
+        self.proj_in = TokenLinear(width, width)
         self.transformer_blocks = nn.ModuleList(TransformerBlock(width, heads, context_width) for _ in range(layers))
         self.temporal_transformer_blocks = nn.ModuleList(
             TemporalTransformerBlock(width, heads, context_width) for _ in range(layers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unstill.model.blocks import Attention, Resample, ResBlock, VideoResBlock, enlarge, split_frames
+from unstill.model.blocks import Attention, Resample, ResBlock, TokenLinear, VideoResBlock, enlarge, split_frames
 from unstill.model.config import GROUPS, VAEConfig
 
 EPS, EPS_OVER_TIME = 1e-6, 1e-5
@@ -19,7 +19,8 @@ class PixelAttention(Attention):
     """Attention of every cell to every other, with one head, on top of its input."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(width, heads=1, bias=True)
+        super().__init__(width, heads=1)
+        self.to_q, self.to_k, self.to_v = (TokenLinear(width, width) for _ in range(3))
         self.group_norm = nn.GroupNorm(GROUPS, width, EPS)
 
     def forward(self, x_NCHW: Tensor, context_BND: Tensor | None = None) -> Tensor:
