@@ -401,3 +401,34 @@ def test_any_picture_fits_any_clip(width, height, new_width, new_height, fit, fo
     assert prepared.original == Size(width, height)
     if fit != "pad":
         assert content.size == Size(new_width, new_height)
+
+
+# --- our own pictures ---------------------------------------------------------------------------------------------
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "notes"),
+    [
+        ("harbour.jpg", Size(1024, 576), ()),
+        ("lighthouse.jpg", Size(576, 1024), ()),
+        ("balloon.jpg", Size(768, 768), ()),
+    ],
+)
+def test_the_examples_have_one_of_each_shape_and_need_no_crop(name, size, notes):
+    prepared = prepare(EXAMPLES / name, Request())
+    assert (prepared.size, prepared.notes) == (size, notes)
+
+
+def test_the_examples_stay_small():
+    assert sum(path.stat().st_size for path in EXAMPLES.glob("*.jpg")) <= 700_000
+
+
+@pytest.mark.slow
+def test_the_examples_are_what_their_script_draws(tmp_path):
+    """Other versions of numpy and Pillow may round otherwise, so a level or two of 255 are let through."""
+    subprocess.run([sys.executable, EXAMPLES / "draw_pictures.py", tmp_path], check=True, timeout=600)
+    for path in EXAMPLES.glob("*.jpg"):
+        drawn, kept = (np.asarray(Image.open(folder / path.name)).astype(int) for folder in (tmp_path, EXAMPLES))
+        assert np.abs(drawn - kept).mean() < 2, path.name

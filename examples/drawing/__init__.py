@@ -1,0 +1,1 @@
+"""How the pictures of this folder are drawn."""
