@@ -18,7 +18,7 @@ import torch
 
 import unstill
 from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Watch
-from unstill.catalog import find_model
+from unstill.catalog.find import find_model
 from unstill.check import check
 from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine

@@ -75,7 +75,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
     if dtype not in machine.dtypes:
         raise MachineError(f"{machine.name} cannot run {dtype}", hint=f"--dtype {machine.dtypes[0]}")
     seed = secrets.randbelow(2**32) if settled.seed is None else settled.seed
-    settled = settled.replace(seed=seed, device=machine.device, dtype=dtype, size=request.size or image.content.size)
+    settled = settled.replace(seed=seed, device=machine.device, dtype=dtype, size=request.size or image.size)
     return Plan(
         request=settled,
         model=files,

