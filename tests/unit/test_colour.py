@@ -91,6 +91,15 @@ def test_orientations_that_do_not_exist_change_nothing(orientation):
     assert np.array_equal(read(encode(smooth(), "PNG", exif=exif)), np.asarray(smooth()))
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_does_not_cost_the_picture(format, exif):
+    assert np.abs(read(encode(smooth(), format, exif=exif, quality=95)) - np.asarray(smooth())).mean() < 3
+    if b"garbage" in exif and format != "JPEG":  # whose reader has already looked, for the resolution, and moved on
+        assert read_picture(encode(smooth(), format, exif=exif), WHITE).notes == ("its EXIF data is broken and was ignored",)
+
+
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 def test_transparent_parts_show_the_ground_mixed_in_srgb(format):
     image = patches((200, 100, 0, 255), (200, 100, 0, 0), (200, 100, 0, 128), (200, 100, 0, 51), mode="RGBA")

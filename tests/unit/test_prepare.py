@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
@@ -213,6 +213,7 @@ shapes = some.builds(Size, some.integers(64, 4096), some.integers(64, 4096))
 points = some.builds(Focus, some.floats(0, 1), some.floats(0, 1))
 
 
+@settings(deadline=None)
 @given(sizes, some.sampled_from([AREA_PX, 576 * 320, 256 * 144]), some.sampled_from([8, 16, 32, 64]))
 def test_native_sizes_are_multiples_of_about_the_area_and_shape(picture, area_px, multiple):
     found = native_size(picture, area_px, multiple)
@@ -223,6 +224,7 @@ def test_native_sizes_are_multiples_of_about_the_area_and_shape(picture, area_px
     assert off < {AREA_PX: 0.04, 576 * 320: 0.12, 256 * 144: 0.5}[area_px]
 
 
+@settings(deadline=None)
 @given(sizes)
 def test_a_picture_on_its_side_gets_the_size_on_its_side(picture):
     across = native_size(picture, AREA_PX, 64)
@@ -234,6 +236,7 @@ def test_a_tiny_area_still_gives_a_size():
     assert native_size(Size(800, 100), 100, 64) == Size(64, 64)
 
 
+@settings(deadline=None)
 @given(sizes, shapes, points)
 def test_a_crop_is_the_largest_of_its_shape_and_holds_the_focus(picture, shape, focus):
     box = crop_box(picture, shape, focus)
@@ -247,6 +250,7 @@ def test_a_crop_is_the_largest_of_its_shape_and_holds_the_focus(picture, shape, 
     assert box.top - 0.5 <= y <= box.top + box.height + 0.5
 
 
+@settings(deadline=None)
 @given(sizes, shapes)
 def test_a_crop_around_the_middle_leaves_as_much_on_either_side(picture, shape):
     box = crop_box(picture, shape, CENTRE)
@@ -254,6 +258,7 @@ def test_a_crop_around_the_middle_leaves_as_much_on_either_side(picture, shape):
     assert abs(picture.height - box.height - 2 * box.top) <= 1
 
 
+@settings(deadline=None)
 @given(sizes.filter(lambda s: max(s.width, s.height) <= 8 * min(s.width, s.height)), shapes)
 def test_a_padded_picture_lies_in_the_middle_on_even_numbers(picture, clip):
     box = pad_box(picture, clip)
@@ -277,6 +282,7 @@ def test_a_picture_of_the_clips_shape_is_resized_as_pillow_does_bit_for_bit():
     assert (prepared.original, prepared.notes) == (Size(1280, 720), ())
 
 
+@settings(deadline=None)
 @given(some.integers(16, 300), some.integers(16, 300), some.integers(8, 200), some.integers(8, 200), some.integers(1, 5000))
 def test_resizing_in_bands_is_pillows_lanczos(width, height, new_width, new_height, band_px):
     image = Image.fromarray(np.random.default_rng(width * height).integers(0, 256, (height, width, 3), dtype=np.uint8))
@@ -386,6 +392,7 @@ def test_multiple_and_base_are_the_models():
     assert prepare(smooth(256, 144), Request(size="100x70"), base=16).size == Size(112, 80)
 
 
+@settings(deadline=None)
 @given(
     some.integers(16, 200), some.integers(16, 200), some.integers(64, 140), some.integers(64, 140),
     some.sampled_from(["crop", "pad", "blur", "stretch"]), points,
@@ -426,9 +433,9 @@ def test_the_examples_stay_small():
 
 
 @pytest.mark.slow
-def test_the_examples_are_what_their_script_draws(tmp_path):
+def test_an_example_is_what_its_script_draws(tmp_path):
     """Other versions of numpy and Pillow may round otherwise, so a level or two of 255 are let through."""
-    subprocess.run([sys.executable, EXAMPLES / "draw_pictures.py", tmp_path], check=True, timeout=600)
-    for path in EXAMPLES.glob("*.jpg"):
-        drawn, kept = (np.asarray(Image.open(folder / path.name)).astype(int) for folder in (tmp_path, EXAMPLES))
-        assert np.abs(drawn - kept).mean() < 2, path.name
+    draw = "import sys, pathlib; from drawing.harbour import draw_harbour; draw_harbour(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", draw, tmp_path / "drawn.jpg"], cwd=EXAMPLES, check=True, timeout=300)
+    drawn, kept = (np.asarray(Image.open(path)).astype(int) for path in (tmp_path / "drawn.jpg", EXAMPLES / "harbour.jpg"))
+    assert np.abs(drawn - kept).mean() < 2

@@ -6,6 +6,7 @@ It owns bit depth, palettes, transparency, colour profiles and orientation. It d
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ TURNS: dict[int, Callable[[Pixels], Pixels]] = {
     8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
 }
 
+# A picture is worth showing whatever its EXIF is; these are what Pillow's reader of it raises, by its source and by fuzzing.
+BROKEN_EXIF = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
+
 GREY16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 GREY = ("1", "L", "LA", "La", *GREY16)
 COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "HSV", "CMYK")
@@ -42,9 +46,9 @@ SAME_LEVELS = 2  # sRGB is shipped in a dozen variants that differ by rounding; 
 
 def flatten(image: Image.Image, ground: str, notes: list[str]) -> Pixels:
     """Give the pixels of an image; note what was done to them."""
-    asked = image.getexif().get(ORIENTATION)
+    asked = _read_orientation(image, notes)
     image.load()
-    left = image.getexif().get(ORIENTATION)  # nothing in a TIFF: its reader turns the picture while it loads
+    left = _read_orientation(image, [])  # none in a TIFF, whose reader turns the picture while it loads
     if image.mode not in GREY + COLOUR or not _is_16_bit(image):
         raise PictureError(
             f"The picture has pixels of the kind {image.mode!r} (floating point, 32 bits or Lab), which has no fixed white",
@@ -56,9 +60,19 @@ def flatten(image: Image.Image, ground: str, notes: list[str]) -> Pixels:
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
         pixels[top : top + rows] = np.asarray(convert(band))
-    if asked in TURNS:
+    if asked:
         notes.append("turned upright as its EXIF says")
-    return TURNS[left](pixels) if left in TURNS else pixels
+    return TURNS[left](pixels) if left else pixels
+
+
+def _read_orientation(image: Image.Image, notes: list[str]) -> int | None:
+    """Give the orientation if the picture must be turned."""
+    try:
+        found = image.getexif().get(ORIENTATION)
+    except BROKEN_EXIF:
+        notes.append("its EXIF data is broken and was ignored")
+        return None
+    return found if found in TURNS else None
 
 
 def _is_16_bit(image: Image.Image) -> bool:
