@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from unstill.catalog import CATALOG, ModelStatus
+from unstill.catalog.inventory import ModelStatus
+from unstill.catalog.known import CATALOG
 from unstill.cli import findings, main
 from unstill.cli.doctor import count
 from unstill.cli.findings import NOTE, OK, PROBLEM

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from unstill.catalog import CATALOG, ModelStatus
+from unstill.catalog.inventory import ModelStatus
+from unstill.catalog.known import CATALOG
 from unstill.cli import main
 from unstill.cli.models import describe_state
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unstill.cli.run import name_clip, refuse_confusion
+from unstill.cli.run import Target, refuse_confusion
 from unstill.cli.telling import Manner
 from unstill.errors import RequestError, WriteError
 from unstill.request import Request
@@ -26,28 +26,34 @@ def place(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("picture", "knobs", "name"),
     [("photo.jpg", {}, "photo.mp4"), ("some/where/my.photo.png", {}, "my.photo.mp4"), ("-", {}, "clip.mp4"),
-     ("photo.jpg", {"format": "gif"}, "photo.gif"), ("photo.jpg", {"format": "webp"}, "photo.webp"),
+     ("photo.jpg", {"format": "gif"}, "photo.gif"), ("photo.jpg", {"format": "webp"}, "photo.webp"), ("clip.gif.jpg", {"format": "png"}, "clip.gif-frames"),
      ("photo.jpg", {"codec": "vp9"}, "photo.webm"), ("photo.jpg", {"codec": "av1"}, "photo.mp4"),
      ("photo.jpg", {"format": "webm", "codec": "av1"}, "photo.webm"), ("x" * 300 + ".jpg", {}, "x" * 300 + ".mp4"), (".hidden", {}, ".hidden.mp4")],
 )  # fmt: skip
 def test_a_clip_is_named_after_its_picture(picture, knobs, name):
-    assert str(name_clip(picture, Request(**knobs))) == name
+    assert str(Target(picture).choose(Request(**knobs))) == name
 
 
 def test_a_name_that_is_taken_is_never_taken_again(place):
     for name in ("photo.mp4", "photo-2.mp4"):
         (place / name).touch()
-    assert str(name_clip("photo.jpg", Request())) == "photo-3.mp4"
+    assert str(Target("photo.jpg").choose(Request())) == "photo-3.mp4"
 
 
 def test_a_link_that_leads_nowhere_counts_as_taken(place):
     (place / "photo.mp4").symlink_to("nowhere")
-    assert str(name_clip("photo.jpg", Request())) == "photo-2.mp4"
+    assert str(Target("photo.jpg").choose(Request())) == "photo-2.mp4"
+
+
+def test_a_clip_that_is_repeated_keeps_its_kind_unless_told_otherwise():
+    assert str(Target("photo.jpg", kind="gif").choose(Request())) == "photo.gif"
+    assert str(Target("photo.jpg", kind="gif").choose(Request(format="webp"))) == "photo.webp"
+    assert str(Target("photo.jpg", "clip.mp4", kind="gif").choose(Request())) == "clip.mp4"
 
 
 def test_a_gif_of_a_gif_gets_another_name(place):
     (place / "wave.gif").touch()
-    assert str(name_clip("wave.gif", Request(format="gif"))) == "wave-2.gif"
+    assert str(Target("wave.gif").choose(Request(format="gif"))) == "wave-2.gif"
 
 
 @pytest.mark.parametrize(
@@ -57,19 +63,19 @@ def test_a_gif_of_a_gif_gets_another_name(place):
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(picture, out, knobs, manner, message):
     with pytest.raises(RequestError, match=message):
-        refuse_confusion(Request(**knobs), picture, out, manner)
+        refuse_confusion(Request(**knobs), Target(picture, out), manner)
 
 
 def test_a_keyboard_is_no_picture(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal())
     with pytest.raises(RequestError, match="is the keyboard here"):
-        refuse_confusion(Request(), "-", None, Manner())
+        refuse_confusion(Request(), Target("-", None), Manner())
 
 
 def test_a_clip_is_not_poured_onto_the_screen(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     with pytest.raises(RequestError, match="is the screen here"):
-        refuse_confusion(Request(format="mp4"), "photo.png", "-", Manner())
+        refuse_confusion(Request(format="mp4"), Target("photo.png", "-"), Manner())
 
 
 @pytest.mark.parametrize("out", ["photo.gif", "./photo.gif", "link.gif"])
@@ -77,9 +83,9 @@ def test_a_clip_never_replaces_its_own_picture(place, out):
     (place / "photo.gif").touch()
     (place / "link.gif").symlink_to("photo.gif")
     with pytest.raises(WriteError, match="replace the picture itself"):
-        refuse_confusion(Request(), "photo.gif", out, Manner())
+        refuse_confusion(Request(), Target("photo.gif", out), Manner())
 
 
 @pytest.mark.parametrize("out", ["x" * 5000, "a\0b", "other.gif"])
 def test_names_that_cannot_be_looked_up_are_left_to_the_writer(out):
-    refuse_confusion(Request(), "photo.gif", out, Manner())
+    refuse_confusion(Request(), Target("photo.gif", out), Manner())

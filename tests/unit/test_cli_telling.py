@@ -65,13 +65,13 @@ def test_a_folder_of_frames_has_the_size_of_its_files(tmp_path):
 
 def test_where_the_time_went_begins_with_the_longest_and_leaves_out_crumbs():
     text = describe_time({"prepare": 0.1, "sample": 33.0, "load": 4.2, "novel": 5.0}, 42.9)
-    assert text == "42.9 s in all: sampling 33.0 s, novel 5.0 s, loading 4.2 s"
+    assert text == "42.9 s in all: sampling 33.0 s, novel 5.0 s, loading 4.2 s, starting 0.6 s"
 
 
 def test_in_a_pipe_only_the_path_is_said(tmp_path, capsys):
     path = tmp_path / "clip.mp4"
     path.touch()
-    tell(make_clip(path), Manner(), 43.0, before=(), told=())
+    tell(make_clip(path), Manner(), 43.0, told=())
     assert capsys.readouterr() == (f"{path}\n", "")
 
 
@@ -79,7 +79,7 @@ def test_on_a_terminal_the_clip_and_its_time_are_said_too(tmp_path, monkeypatch,
     path = tmp_path / "clip.mp4"
     path.touch()
     monkeypatch.setattr(sys, "stderr", Terminal())
-    tell(make_clip(path), Manner(), 43.0, before=(), told=())
+    tell(make_clip(path), Manner(), 43.0, told=())
     assert "14 frames, 2.0 s" in sys.stderr.getvalue()
     assert "43.0 s in all: sampling 33.0 s" in sys.stderr.getvalue()
 
@@ -87,20 +87,20 @@ def test_on_a_terminal_the_clip_and_its_time_are_said_too(tmp_path, monkeypatch,
 def test_a_warning_is_said_once(tmp_path, capsys):
     path = tmp_path / "clip.mp4"
     path.touch()
-    tell(make_clip(path, warnings=("early", "late")), Manner(), 43.0, before=(), told=["early"])
+    tell(make_clip(path, warnings=("early", "late")), Manner(), 43.0, told=["early"])
     assert capsys.readouterr().err == "warning: late\n"
 
 
 def test_quiet_says_the_path_and_no_warning(tmp_path, capsys):
     path = tmp_path / "clip.mp4"
     path.touch()
-    tell(make_clip(path, warnings=("late",)), Manner(quiet=True), 43.0, before=(), told=())
+    tell(make_clip(path, warnings=("late",)), Manner(quiet=True), 43.0, told=())
     assert capsys.readouterr() == (f"{path}\n", "")
 
 
 def test_json_is_one_object_with_everything(tmp_path, capsys):
     path = tmp_path / "clip.mp4"
-    tell(make_clip(path, warnings=("late",)), Manner(as_json=True), 43.0, before=("early",), told=())
+    tell(make_clip(path, warnings=("early", "late")), Manner(as_json=True), 43.0, told=("early",))
     spoken = capsys.readouterr()
     answer = json.loads(spoken.out)
     assert answer["path"] == str(path)
@@ -114,7 +114,7 @@ def test_json_is_one_object_with_everything(tmp_path, capsys):
 def test_debug_says_every_stage(tmp_path, capsys):
     path = tmp_path / "clip.mp4"
     path.touch()
-    tell(make_clip(path), Manner(debug=True), 43.0, before=(), told=())
+    tell(make_clip(path), Manner(debug=True), 43.0, told=())
     said = capsys.readouterr().err
     assert all(stage in said for stage in ("prepare", "load", "sample", "decode", "check", "write"))
     assert "peak memory unknown" in said

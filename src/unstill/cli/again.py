@@ -34,23 +34,23 @@ def again(file: str, picture: str, out: str | None, knobs: dict[str, Any], **man
     that a recipe means the same everywhere.
     """
     from unstill.cli.config import merge
-    from unstill.cli.run import STREAM, run
+    from unstill.cli.run import STREAM, Target, run
     from unstill.cli.telling import Manner
     from unstill.formats.probe import probe
 
     found = probe(Path(file))
     recipe = found.recipe or {}
-    request = Request.from_mapping(merge(choose_knobs(file, recipe, found.format if out is None else "auto"), knobs))
+    request = Request.from_mapping(merge(choose_knobs(file, recipe), knobs))
     wanted = recipe.get("picture_sha256")
     digest = wanted if picture == STREAM else hash_picture(picture)  # a stream cannot be looked at before it is read
     before = (OTHER_PICTURE,) if digest not in (wanted, None) else ()
-    clip = run(request, picture, out, Manner(**manner), before=before)
+    clip = run(request, Target(picture, out, found.format), Manner(**manner), before=before)
     if clip is not None and not manner["quiet"]:
         output.warn(*compare(recipe, clip.recipe, is_said=bool(before)))
 
 
-def choose_knobs(file: str, recipe: dict[str, Any], format: str) -> dict[str, Any]:
-    """Take from a recipe what made the clip; where it ran and what the file was called do not count."""
+def choose_knobs(file: str, recipe: dict[str, Any]) -> dict[str, Any]:
+    """Take from a recipe what made the clip; where it ran does not count, nor a format that -o may contradict."""
     knobs = recipe.get("knobs")
     if not isinstance(knobs, dict):
         hint = "clips made with --no-recipe have none, and some programs take it away"
@@ -60,7 +60,7 @@ def choose_knobs(file: str, recipe: dict[str, Any], format: str) -> dict[str, An
     except RequestError as error:
         hint = f"it was written by unstill {recipe.get('unstill')}"
         raise RecipeError(f"The recipe in {file} cannot be repeated: {'; '.join(error.problems)}", hint=hint) from error
-    return made_by.replace(device="auto", format=format).to_dict()
+    return made_by.replace(device="auto", format="auto").to_dict()
 
 
 def compare(then: dict[str, Any], now: dict[str, Any], *, is_said: bool) -> list[str]:

@@ -26,9 +26,9 @@ def animate(picture: str, out: str | None, knobs: dict[str, Any], **manner: bool
     What is not set comes from the configuration file, then from the preset, then from the model.
     """
     from unstill.cli.config import merge, read_config
-    from unstill.cli.run import run
+    from unstill.cli.run import Target, run
     from unstill.cli.telling import Manner
     from unstill.request import Request
 
     request = Request.from_mapping(merge(read_config(), knobs))
-    run(request, picture, out, Manner(**manner))
+    run(request, Target(picture, out), Manner(**manner))

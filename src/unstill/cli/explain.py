@@ -47,7 +47,7 @@ def find_family(request: Request) -> tuple[str, int]:
 
     if known := look_up(request.model):
         return known.family, known.frames
-    from unstill.catalog import find_model
+    from unstill.catalog.find import find_model
 
     files = find_model(request.model)
     return files.family, files.frames

@@ -20,7 +20,7 @@ from unstill.cli.output import show_bytes
 from unstill.errors import UnstillError
 
 if TYPE_CHECKING:
-    from unstill.catalog import ModelStatus
+    from unstill.catalog.inventory import ModelStatus
     from unstill.plan import Machine
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -202,8 +202,8 @@ def look_at_settings() -> Iterator[Finding]:
 
 def look_at_models(machine: Machine) -> Iterator[Finding]:
     """Say where models are kept, and of each known one whether it is here and would run."""
-    from unstill.catalog import list_models
     from unstill.catalog.cache import default_cache
+    from unstill.catalog.inventory import list_models
     from unstill.catalog.pull import measure_free
 
     cache, free_bytes = default_cache(), measure_free(default_cache())

@@ -36,7 +36,7 @@ def inspect(file: str, as_json: bool, debug: bool) -> None:
 def describe_file(path: Path, found: Probe) -> list[tuple[str, str]]:
     """Say row by row what the file is."""
     kind = found.format if found.codec in (None, found.format) else f"{found.format}, {found.codec}"
-    length = f"{found.frames} frames, {found.size}, {found.duration_s:.2f} s"
+    length = f"{found.frames} frame{'' if found.frames == 1 else 's'}, {found.size}, {found.duration_s:.2f} s"
     return [("file", f"{path}, {output.show_bytes(measure(path))}"), ("format", kind), ("clip", length)]
 
 

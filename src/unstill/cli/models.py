@@ -17,7 +17,8 @@ from unstill.cli.output import show_bytes
 from unstill.errors import Cancelled
 
 if TYPE_CHECKING:
-    from unstill.catalog import ModelStatus, Pulled, PullPlan
+    from unstill.catalog.inventory import ModelStatus
+    from unstill.catalog.pull import Pulled, PullPlan
 
 
 @click.command(cls=Command)
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 @options.debug
 def models(as_json: bool, debug: bool) -> None:
     """List the models that are known and what is here of them."""
-    from unstill.catalog import list_models
     from unstill.catalog.cache import default_cache
+    from unstill.catalog.inventory import list_models
 
     cache, rows = default_cache(), list_models()
     if as_json:
@@ -69,7 +70,7 @@ def pull(model: str, full_precision: bool, yes: bool, as_json: bool, quiet: bool
 
     MODEL is a name that `unstill models` lists, or OWNER/NAME on the hub.
     """
-    from unstill.catalog import carry_out, plan_pull
+    from unstill.catalog.pull import carry_out, plan_pull
     from unstill.cli.progress import Transfer
 
     plan = plan_pull(model, full_precision=full_precision)

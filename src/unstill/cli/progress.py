@@ -34,7 +34,7 @@ from unstill.artifacts import Progress
 from unstill.errors import Cancelled
 
 if TYPE_CHECKING:
-    from unstill.catalog import PullProgress
+    from unstill.catalog.pull import PullProgress
 
 STAGES = {
     "prepare": ("Reading the picture", "part"),

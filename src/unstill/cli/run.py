@@ -10,11 +10,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import unstill
 from unstill.artifacts import Progress
 from unstill.cli import output
 from unstill.cli.telling import Manner, tell, tell_plan
@@ -28,24 +31,68 @@ if TYPE_CHECKING:
 STREAM = "-"  # as a file name: standard input or output
 
 
-def run(request: Request, picture: str, out: str | None, manner: Manner, *, before: tuple[str, ...] = ()) -> Clip | None:
+@dataclass(frozen=True)
+class Target:
+    """Where the clip goes: where `out` says, else by the picture's name, of the request's format or else of `kind`."""
+
+    picture: str
+    out: str | None = None
+    kind: str = "mp4"
+
+    def choose(self, request: Request) -> Path:
+        """Name the clip; a name that is not given is one that is free, in the current folder."""
+        if self.out is not None:
+            return Path(self.out)
+        kind = "webm" if request.codec == "vp9" and self.kind == "mp4" else self.kind
+        kind = kind if request.format == "auto" else request.format
+        stem = "clip" if self.picture == STREAM else Path(self.picture).stem
+        suffix = "-frames" if kind == "png" else f".{kind}"
+        path, number = Path(f"{stem}{suffix}"), 1
+        while os.path.lexists(path):
+            number += 1
+            path = Path(f"{stem}-{number}{suffix}")
+        return path
+
+
+def run(request: Request, target: Target, manner: Manner, *, before: tuple[str, ...] = ()) -> Clip | None:
     """Animate the picture, or with `manner.dry_run` say what would be done; `before` are warnings that are known already."""
-    refuse_confusion(request, picture, out, manner)
+    refuse_confusion(request, target, manner)
     if manner.warns:
         output.warn(*before)
     if manner.dry_run:
         from unstill.generate import foresee
 
-        tell_plan(*foresee(request, picture), out or str(name_clip(picture, request)), manner, before)
+        tell_plan(*foresee(request, target.picture), str(target.choose(request)), manner, before)
         return None
     started = time.perf_counter()
-    clip, told = make(request, picture, out, manner)
-    tell(clip, manner, time.perf_counter() - started, before=before, told=told)
+    with hear(manner.debug) as heard:
+        clip, told = make(request, target, manner)
+    clip = replace(clip, report=replace(clip.report, warnings=(*before, *clip.report.warnings, *heard)))
+    tell(clip, manner, time.perf_counter() - started, told=(*before, *told))
     return clip
 
 
-def refuse_confusion(request: Request, picture: str, out: str | None, manner: Manner) -> None:
+@contextmanager
+def hear(debug: bool) -> Iterator[list[str]]:
+    """Collect what this package says through Python's warnings; of others they are shown with --debug only."""
+    heard: list[str] = []
+    show_others = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], filename: str, *place: Any, **more: Any) -> None:
+        if Path(filename).is_relative_to(Path(unstill.__file__).parent):
+            heard.append(str(message))
+        elif debug:
+            show_others(message, category, filename, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = note
+        yield heard
+
+
+def refuse_confusion(request: Request, target: Target, manner: Manner) -> None:
     """Refuse what cannot be meant, before any work."""
+    picture, out = target.picture, target.out
     if picture == STREAM and sys.stdin.isatty():
         raise RequestError("PICTURE - is standard input, which is the keyboard here", hint="cat photo.jpg | unstill animate -")
     if out == STREAM and request.format in ("auto", "png"):
@@ -65,22 +112,9 @@ def _is_same(left: Path, right: Path) -> bool:
         return False  # one of them does not exist, or cannot be the name of a file
 
 
-def name_clip(picture: str, request: Request) -> Path:
-    """Name the clip after the picture, in the current folder, by a name that is free."""
-    stem = "clip" if picture == STREAM else Path(picture).stem or "clip"
-    suffix = {"auto": ".webm" if request.codec == "vp9" else ".mp4", "png": ""}.get(request.format, f".{request.format}")
-    path, number = Path(f"{stem}{suffix}"), 1
-    while os.path.lexists(path):
-        number += 1
-        path = Path(f"{stem}-{number}{suffix}")
-    return path
-
-
-def make(request: Request, picture: str, out: str | None, manner: Manner) -> tuple[Clip, list[str]]:
+def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[str]]:
     """Animate, put the clip where it belongs, and return it with the warnings that were said."""
     from unstill.cli.progress import Display, Stop
-    from unstill.engine import load_engine
-    from unstill.generate import generate
 
     display, stop, told = Display(is_shown=not manner.quiet), Stop(), list[str]()
 
@@ -97,15 +131,18 @@ def make(request: Request, picture: str, out: str | None, manner: Manner) -> tup
         display(progress)
 
     def animate(path: Path | None) -> Clip:
-        return generate(request, picture, path, watch=watch, load=load)
+        return generate(request, target.picture, path, watch=watch, load=load)
 
     with stop, display:
-        if out == STREAM:
+        from unstill.engine import load_engine  # torch comes with them, 1 to 3 s: the line is there by then
+        from unstill.generate import generate
+
+        if target.out == STREAM:
             clip = _stream(animate, request)
-        elif out is not None:
-            clip = animate(Path(out))
+        elif target.out is not None:
+            clip = animate(target.choose(request))
         else:
-            clip = _name_late(animate, watch, picture, request)
+            clip = _name_late(animate, watch, target, request)
     return clip, told
 
 
@@ -120,14 +157,14 @@ def _stream(animate: Callable[[Path], Clip], request: Request) -> Clip:
     return replace(clip, path=None)
 
 
-def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None], picture: str, request: Request) -> Clip:
+def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None], target: Target, request: Request) -> Clip:
     """Write the clip by a free name, chosen last: by then another run may have taken the one that was free at the start."""
     from unstill.write import check_target
 
-    check_target(name_clip(picture, request), request)
+    check_target(target.choose(request), request)
     clip = animate(None)
     watch(Progress("write", 0, 1))
     started = time.perf_counter()
-    path = clip.save(name_clip(picture, request))
+    path = clip.save(target.choose(request))
     seconds = {**clip.report.stages_s, "write": round(time.perf_counter() - started, 3)}
     return replace(clip, path=path, report=replace(clip.report, stages_s=seconds))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unstill.artifacts import Clip, Plan, PreparedImage
 
 VERBS = {
+    "start": "starting",
     "prepare": "reading",
     "load": "loading",
     "sample": "sampling",
@@ -42,12 +43,11 @@ class Manner:
         return not (self.as_json or self.quiet)
 
 
-def tell(clip: Clip, manner: Manner, took_s: float, *, before: Sequence[str], told: Sequence[str]) -> None:
-    """Say where the clip is, what it is, and where the time went."""
-    warnings = [*before, *clip.report.warnings]
+def tell(clip: Clip, manner: Manner, took_s: float, *, told: Sequence[str]) -> None:
+    """Say where the clip is, what it is, and where the time went; of its warnings those that were not told yet."""
     if manner.as_json:
         answer = {"path": clip.path, "knobs": clip.request.to_dict(), "report": clip.report.to_dict(), "recipe": clip.recipe}
-        output.answer_json({**answer, "warnings": warnings})
+        output.answer_json({**answer, "warnings": clip.report.warnings})
     elif clip.path is not None:
         output.answer(str(clip.path))
     if manner.warns:
@@ -78,7 +78,8 @@ def measure(path: Path) -> int:
 
 def describe_time(stages_s: Any, took_s: float) -> str:
     """Say in one line where the time went, the longest first."""
-    stages = sorted(stages_s.items(), key=lambda stage: -stage[1])
+    rest = {"start": took_s - sum(stages_s.values())}  # of it torch takes the most
+    stages = sorted({**rest, **stages_s}.items(), key=lambda stage: -stage[1])
     parts = [f"{VERBS.get(name, name)} {show_seconds(s)}" for name, s in stages if s >= WORTH_SAYING * took_s]
     return f"{show_seconds(took_s)} in all: " + ", ".join(parts)
 
