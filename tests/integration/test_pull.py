@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 from hub import Faults, LoopbackHub
-from unstill.catalog import CATALOG, Hub, carry_out, find_model, list_models, plan_pull, pull, read_record
+from unstill.catalog.find import find_model
+from unstill.catalog.hub import Hub
+from unstill.catalog.inventory import list_models, read_record
+from unstill.catalog.known import CATALOG
+from unstill.catalog.pull import carry_out, plan_pull, pull
 from unstill.errors import DiskFull, DownloadError, ModelGated, ModelMissing, UnstillError, WeightsError, WriteError
 
 REPOSITORY = CATALOG["svd-xt"].repository
@@ -411,7 +415,7 @@ class TestDisk:
         """On a real file system of 300 kB, mounted where only the child sees it."""
         command = f'mount -t tmpfs -o size=300k none {tmp_path} && {sys.executable} -c "$CODE" && ls -l {tmp_path}/m*/blobs'
         code = (
-            "from unstill.catalog import pull\n"
+            "from unstill.catalog.pull import pull\n"
             "from unstill.errors import DiskFull\n"
             "try: pull('svd-xt', free_bytes=lambda folder: 10**9)\n"
             "except DiskFull as error: print(error)"
@@ -425,7 +429,7 @@ class TestDisk:
         assert [int(line.split()[4]) > 50_000 for line in said.splitlines() if line.endswith(".incomplete")] == [True]
 
 
-PULL = "from unstill.catalog import pull; print(pull('svd-xt').snapshot)"
+PULL = "from unstill.catalog.pull import pull; print(pull('svd-xt').snapshot)"
 
 
 def start_child(code: str | list[str], server, cache: Path | None, **more: str) -> subprocess.Popen:
@@ -447,7 +451,7 @@ class TestSettings:
     def test_home_endpoint_and_token_come_from_the_environment(self, server, tmp_path):
         gated = CATALOG["svd-xt-1.1"].repository
         server.add(gated, make_files(), gated_for=frozenset({"hf_mine"}))
-        code = PULL.replace("svd-xt", "svd-xt-1.1") + "; from unstill.catalog import find_model; find_model('svd-xt-1.1')"
+        code = PULL.replace("svd-xt", "svd-xt-1.1") + "; from unstill.catalog.find import find_model; find_model('svd-xt-1.1')"
         child = start_child(code, server, None, HF_HOME=str(tmp_path / "home"), HF_TOKEN="hf_mine")
         said, complained = child.communicate()
         assert (child.returncode, complained) == (0, "")
@@ -462,7 +466,7 @@ class TestSettings:
     def test_a_model_that_is_here_is_found_in_offline_mode(self, server, hub):
         pull("svd-xt", hub=hub)
         server.log.clear()
-        code = "from unstill.catalog import find_model; print(find_model('svd-xt').frames)"
+        code = "from unstill.catalog.find import find_model; print(find_model('svd-xt').frames)"
         assert start_child(code, server, hub.cache, HF_HUB_OFFLINE="1").communicate()[0] == "25\n"
         assert server.log == []
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from unstill.catalog import CATALOG, find_model, hash_weights, list_models, read_record
-from unstill.catalog.find import guess_single
-from unstill.catalog.known import is_repository, look_up, suggest
+from unstill.catalog.find import find_model, guess_single, hash_weights
+from unstill.catalog.inventory import list_models, read_record
+from unstill.catalog.known import CATALOG, is_repository, look_up, suggest
 from unstill.catalog.record import Licence, Record, make_licence, read_licence, save_record
 from unstill.errors import ModelError, ModelMissing, WeightsError
 
@@ -449,7 +449,7 @@ def test_importing_the_catalogue_loads_neither_torch_nor_huggingface_hub():
 def test_finding_a_model_opens_no_connection_and_needs_no_torch(tmp_path):
     make_cached(tmp_path, CATALOG["svd"].repository)
     code = (
-        "import socket, sys; socket.socket = None; from unstill.catalog import find_model, list_models;"
+        "import socket, sys; socket.socket = None; from unstill.catalog.find import find_model; from unstill.catalog.inventory import list_models;"
         "find_model('svd'); list_models(); print([name for name in ('torch', 'httpx2') if name in sys.modules])"
     )
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unstill.artifacts import Box, PreparedImage
-from unstill.catalog import find_model
+from unstill.catalog.find import find_model
 from unstill.errors import MachineError
 from unstill.plan import Machine, look_at_machine, make_plan
 from unstill.request import Request

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from unstill.artifacts import Box, PreparedImage
-from unstill.catalog import find_model
+from unstill.catalog.find import find_model
 from unstill.engine import load_engine
 from unstill.plan import look_at_machine, make_plan
 from unstill.request import Request
