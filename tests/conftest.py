@@ -39,3 +39,9 @@ def photo(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "photo.png"
     Image.fromarray((pixels * 255).round().astype(np.uint8)).save(path)
     return path
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Name cases by type where their repr is long or holds an address, which differs between workers."""
+    shown = repr(val)
+    return f"{argname}-{type(val).__name__}" if len(shown) > 80 or " at 0x" in shown else None
