@@ -8,12 +8,11 @@ RUN := $(BIN)/python
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-# The environment is made beside and moved into place, so that a broken install is never taken for a whole one.
+# The last line marks the environment as whole, so that a broken install is never taken for one.
 .venv/ready: pyproject.toml constraints.txt
 	@echo "setting up .venv (once; the packages are about 1 GB)"
-	@rm -rf .venv && $(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]' \
-	  2>&1 | grep -v '^WARNING: Location' || true
+	@test -x $(RUN) || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
 	@$(RUN) -c 'import unstill, torch, diffusers, mypy' && touch $@
 
 demo: .venv/ready  ## animate a picture of examples/ and say where the clip is
