@@ -318,9 +318,17 @@ def test_a_compiled_unet_is_run_and_keeps_its_switches(miniature):
     pipe.unet.enable_forward_chunking(2)
     assert np.abs(make() - plain).max() <= 1e-5
     assert len(traced) == 2
-    pipe.to("cpu", torch.bfloat16)  # the weights are loaded anew, the compiled UNet stays in their place
+    pipe.to("cpu", torch.bfloat16)  # the weights are loaded anew, and the compiled UNet runs them
     assert make().shape == plain.shape
     assert len(traced) == 3
+
+
+@pytest.mark.slow
+def test_a_unet_can_be_compiled_in_place(miniature):
+    pipe, traced = load(Ours, miniature), []
+    pipe.unet.compile(backend=lambda graph, _: traced.append(graph) or graph.forward, fullgraph=True)
+    assert pipe(picture(), **SMALL).frames.shape == (1, 4, 64, 64, 3)
+    assert len(traced) == 1
 
 
 @pytest.mark.gpu

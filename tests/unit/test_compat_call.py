@@ -203,8 +203,17 @@ def test_parts_carry_their_configs(pipe):
     assert sorted(pipe.components) == ["feature_extractor", "image_encoder", "scheduler", "unet", "vae"]
 
 
-def test_the_unet_takes_a_compiled_one_of_its_own_and_nothing_else(pipe):
-    with pytest.raises(TypeError, match=r"torch\.compile"):
-        pipe.unet = torch.nn.Linear(1, 1)
-    with pytest.raises(TypeError, match="sigmas"):
-        pipe.scheduler = object()
+@pytest.mark.parametrize("name", ["unet", "vae", "image_encoder", "scheduler", "feature_extractor"])
+def test_a_part_from_elsewhere_is_refused(pipe, name):
+    before = getattr(pipe, name)
+    with pytest.raises(TypeError, match=f"pipe.{name} can"):
+        setattr(pipe, name, torch.nn.Linear(1, 1))
+    assert getattr(pipe, name) is before
+
+
+def test_compiling_another_part_than_the_unet_says_that_it_is_not_carried_out(miniature):
+    pipe = StableVideoDiffusionPipeline.from_pretrained(miniature)
+    with pytest.warns(UserWarning, match="compiling vae is not carried out") as told:
+        pipe.vae = torch.compile(pipe.vae)
+    assert [said.filename for said in told if "compiling" in str(said.message)] == [__file__]
+    assert pipe.vae.config.scaling_factor == 0.18215

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from unstill.engine.reference import DTYPES
 from unstill.model.denoiser import Schedule
 
-STACK = 3  # from `tell` through the method that calls it to the script's own line
-
 
 @dataclass
 class Settings:
@@ -51,9 +49,9 @@ class Config(SimpleNamespace):
         return vars(self).keys()
 
 
-def tell(message: str) -> None:
-    """Say something to the script's author; Python shows it once for each line of the script."""
-    warnings.warn(message, stacklevel=STACK)
+def tell(message: str, above: int = 1) -> None:
+    """Say something at the script's own line, so many calls above; Python shows it once for each line."""
+    warnings.warn(message, stacklevel=above + 2)
 
 
 def explain_absence(owner: object, what: str, name: str) -> AttributeError:
@@ -95,10 +93,12 @@ class UNet(Part):
     """The UNet: what torch.compile is given, and where forward chunking is switched."""
 
     network: Any  # of the engine; its class is the engine's matter
+    compiled: Any  # what torch.compile made of this, if asked to
 
     def __init__(self, config: Mapping[str, Any], settings: Settings) -> None:
         super().__init__("unet", config, settings)
         self.network = None
+        self.compiled = None
 
     def forward(self, x_BFCHW: Tensor, time: Tensor, context_BND: Tensor, added_ids_BI: Tensor) -> Tensor:
         """Run the network that the engine has loaded."""
@@ -113,6 +113,11 @@ class UNet(Part):
     def disable_forward_chunking(self) -> None:
         """Run feed-forwards whole again."""
         self.settings.forward_chunk = None
+
+    def compile(self, *how: Any, **more: Any) -> None:
+        """Have the network compiled as `pipe.unet = torch.compile(pipe.unet)` does."""
+        # Beside torch's registry of modules, in which the compiled one would hold this one and be held by it.
+        object.__setattr__(self, "compiled", torch.compile(self, *how, **more))
 
 
 class VAE(Part):
@@ -151,3 +156,21 @@ class Scheduler:
 
     def __getattr__(self, name: str) -> Any:
         raise explain_absence(type(self), "scheduler", name)
+
+
+OF_SVD = {
+    "unet": "pipe.unet can be set to torch.compile(pipe.unet, ...) and to nothing else: weights come from files",
+    "vae": "pipe.vae cannot be replaced: weights come from files",
+    "image_encoder": "pipe.image_encoder cannot be replaced: weights come from files",
+    "feature_extractor": "pipe.feature_extractor cannot be replaced: its numbers come from the model's files",
+    "scheduler": "pipe.scheduler cannot be replaced: SVD is sampled with Euler steps on its own noise levels; "
+    "pipe(..., sigmas=[...]) takes other levels, num_inference_steps another number of them",
+}
+
+
+def check_replacement(name: str, mine: Any, given: Any) -> None:
+    """Refuse a part from elsewhere, at the line that sets it; take what torch.compile made of our own."""
+    if getattr(given, "_orig_mod", given) is not getattr(mine, "_orig_mod", mine):
+        raise TypeError(OF_SVD[name])
+    if name != "unet" and given is not mine:
+        tell(f"compiling {name} is not carried out: nearly all of the time goes into the UNet", above=2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -26,7 +27,7 @@ from unstill.compat.call import (
     warn_of_crops,
 )
 from unstill.compat.loading import begin, find_device, find_or_pull, read_dtype, read_wishes
-from unstill.compat.parts import VAE, Config, Part, Scheduler, Settings, UNet, explain_absence, tell
+from unstill.compat.parts import OF_SVD, VAE, Config, Part, Scheduler, Settings, UNet, check_replacement, explain_absence, tell
 from unstill.compat.pictures import list_pictures
 from unstill.compat.run import CallBack, Job, decode_jobs, join_latents, make_jobs, sample_jobs
 from unstill.engine import Engine, load_engine
@@ -40,14 +41,14 @@ class StableVideoDiffusionPipeline:
     """Animate pictures under the names that scripts written for diffusers use."""
 
     def __init__(self, files: ModelFiles, settings: Settings, name_or_path: str) -> None:
+        configs = files.configs
         self.settings, self.name_or_path = settings, name_or_path
-        self.vae = VAE("vae", files.configs.get("vae", {}), settings)
-        self.image_encoder = Part("image_encoder", files.configs.get("image_encoder", {}), settings)
-        self.feature_extractor = Config(**files.configs.get("feature_extractor", {}))
+        self.unet: Any = UNet(configs.get("unet", {}), settings)  # or what torch.compile made of it
+        self.vae = VAE("vae", configs.get("vae", {}), settings)
+        self.image_encoder = Part("image_encoder", configs.get("image_encoder", {}), settings)
+        self.scheduler = Scheduler(configs.get("scheduler", {}))
+        self.feature_extractor = Config(**configs.get("feature_extractor", {}))
         self._files = files
-        self._network = UNet(files.configs.get("unet", {}), settings)
-        self._unet: Any = self._network  # or what torch.compile made of it
-        self._scheduler = Scheduler(files.configs.get("scheduler", {}))
         self._loaded: Any = None  # an engine whose UNet can be changed for a compiled one
         self._loaded_for: tuple[object, ...] = ()
         self._bar: dict[str, Any] = {}
@@ -73,12 +74,15 @@ class StableVideoDiffusionPipeline:
                 dtype = given
             elif given is not None:
                 device = given
+        before = replace(self.settings)
         if dtype is not None:
             self.settings.dtype = read_dtype(dtype)
         if device is not None:
             self.settings.device = find_device(device)
             if self.settings.offload and self.settings.device != "cpu":
                 tell("offloading stays on: each part is on the device while it runs")
+        if self.settings != before:
+            self._unload()  # at once: a script that moves to the CPU wants the device's memory back
         return self
 
     def enable_model_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
@@ -95,7 +99,7 @@ class StableVideoDiffusionPipeline:
         self.settings.device = find_device(device or index or "auto")
         self.settings.offload = self.settings.device != "cpu"
         if not self.settings.offload:
-            warnings.warn("there is no accelerator here, so nothing to offload from: it runs on the CPU", stacklevel=3)
+            tell("there is no accelerator here, so nothing to offload from: it runs on the CPU", above=2)
 
     def enable_attention_slicing(self, slice_size: str | int | None = "auto") -> None:
         """Change nothing: attention never holds its matrix here."""
@@ -143,39 +147,17 @@ class StableVideoDiffusionPipeline:
 
     @property
     def num_timesteps(self) -> int:
-        return len(self._scheduler.timesteps)
-
-    @property
-    def unet(self) -> Any:
-        """The UNet, or what torch.compile made of it."""
-        return self._unet
-
-    @unet.setter
-    def unet(self, unet: Any) -> None:
-        """Take a compiled UNet in place of the plain one."""
-        if getattr(unet, "_orig_mod", unet) is not self._network:
-            raise TypeError(
-                "pipe.unet can be set to torch.compile(pipe.unet, ...) and to nothing else: weights come from files"
-            )
-        self._unet = unet
-
-    @property
-    def scheduler(self) -> Scheduler:
-        """The noise levels of the last call."""
-        return self._scheduler
-
-    @scheduler.setter
-    def scheduler(self, scheduler: Any) -> None:
-        """Refuse."""
-        raise TypeError(
-            "pipe.scheduler cannot be replaced: SVD is sampled with Euler steps on its own noise levels; "
-            "pipe(..., sigmas=[...]) takes other levels, num_inference_steps another number of them"
-        )
+        return len(self.scheduler.timesteps)
 
     @property
     def components(self) -> dict[str, Any]:
         """The parts by name."""
-        return {name: getattr(self, name) for name in ("vae", "image_encoder", "unet", "scheduler", "feature_extractor")}
+        return {name: getattr(self, name) for name in OF_SVD}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OF_SVD and name in vars(self):
+            check_replacement(name, vars(self)[name], value)
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         raise explain_absence(type(self), "pipeline", name)
@@ -221,20 +203,25 @@ class StableVideoDiffusionPipeline:
     def _load(self, plan: Plan) -> Engine:
         """Load the model where it is to run, or take what is there, and wire in what the script changed."""
         key = (plan.device, plan.dtype, plan.engine, plan.request.offload)
+        unet: UNet = getattr(self.unet, "_orig_mod", self.unet)
         if self._loaded is None or self._loaded_for != key:
-            self._loaded = self._network.network = None  # free the old one before the new one needs its memory
+            self._unload()  # free the old one before the new one needs its memory
             self._loaded, self._loaded_for = load_engine(plan), key
-            self._network.network = self._loaded.unet
-        self._network.network.set_forward_chunk(plan.request.forward_chunk)
-        self._loaded.unet = self._network.network if self._unet is self._network else self._unet
+            unet.network = self._loaded.unet
+        unet.network.set_forward_chunk(plan.request.forward_chunk)
+        compiled = unet.compiled if self.unet is unet else self.unet
+        self._loaded.unet = unet.network if compiled is None else compiled
         engine: Engine = self._loaded
         return engine
+
+    def _unload(self) -> None:
+        self._loaded = getattr(self.unet, "_orig_mod", self.unet).network = None
 
     def _sample(self, jobs: list[Job], engine: Engine, arguments: Arguments) -> list[Latents]:
         """Take all steps, with a bar and the script's callback."""
         steps, given = jobs[0].plan.steps, arguments.sigmas
         sigmas = engine.schedule.sigmas(steps) if given is None else torch.tensor([float(s) for s in given])
-        self._scheduler.use(sigmas)
+        self.scheduler.use(sigmas)
         with show_bar("steps", len(sigmas) - 1, self._bar) as show:
             return sample_jobs(jobs, engine, sigmas, self._call_back(arguments), show)
 
@@ -252,7 +239,7 @@ class StableVideoDiffusionPipeline:
             return None
 
         def call(number: int, latents: Tensor) -> Tensor:
-            time = self._scheduler.timesteps[number].to(latents.device)
+            time = self.scheduler.timesteps[number].to(latents.device)
             shown = dict.fromkeys(arguments.callback_on_step_end_tensor_inputs, latents)
             returned = script(self, number, time, shown)
             return latents if returned is None else returned.get("latents", latents)
