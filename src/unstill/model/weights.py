@@ -164,7 +164,7 @@ def _are_sizes(values: Any) -> TypeGuard[list[int]]:
 def _load(part: str, files: ModelFiles, dtype: torch.dtype, device: str) -> Any:
     config = _read_config(part, files)
     found = _read_headers(_list_paths(part, files))
-    wanted = _list_wanted(files.layout, config)
+    wanted = list_wanted(files.layout, config)
     _check_tensors(part, files, wanted, found)
     network = _build(config)  # on no device yet
     network.load_state_dict(_read_tensors(wanted, found, dtype, device), assign=True)
@@ -193,7 +193,7 @@ def _build(config: Config) -> nn.Module:
 
 
 @lru_cache(maxsize=16)
-def _list_wanted(layout: str, config: Config) -> Mapping[str, Wanted]:
+def list_wanted(layout: str, config: Config) -> Mapping[str, Wanted]:
     """Say for each of our tensors where it is and what shape the file must hold."""
     shapes = {name: tuple(tensor.shape) for name, tensor in _build(config).state_dict().items()}
     sources = list_sources(layout, config, shapes)
@@ -204,7 +204,7 @@ def _list_allowed(files: ModelFiles) -> set[str]:
     """Name what else may be in the file: in a single file, the other parts."""
     if files.layout == "diffusers":
         return set()
-    parts = (_list_wanted(files.layout, _read_config(part, files)) for part in CONFIGS)
+    parts = (list_wanted(files.layout, _read_config(part, files)) for part in CONFIGS)
     return {wanted.source.name for part in parts for wanted in part.values()}
 
 
