@@ -153,6 +153,22 @@ def test_warnings_come_before_the_run_and_once(animate, capsys):
     assert capsys.readouterr().err.count("warning: 2 steps are few") == 1
 
 
+def test_what_a_format_cannot_hold_is_a_warning_and_no_python_warning(animate, capsys, recwarn):
+    assert animate("-o", "clip.gif", "--play-fps", "60") == 0
+    said = capsys.readouterr().err
+    assert said.count("warning: GIF cannot play faster than 50 fps") == 1
+    assert "UserWarning" not in said
+    assert animate("-o", "clip.gif", "--play-fps", "60", "--json") == 0
+    assert any("GIF cannot" in warning for warning in json.loads(capsys.readouterr().out)["warnings"])
+    assert not recwarn.list
+
+
+def test_stills_go_into_a_folder_of_their_own(animate, place, capsys):
+    assert animate("--format", "png", "--ping-pong") == 0
+    assert capsys.readouterr().out == "photo-frames\n"
+    assert list_names(place / "photo-frames") == [f"{number:04d}.png" for number in range(1, 7)]
+
+
 def test_quiet_says_the_path_alone(animate, capsys):
     assert animate("-q") == 0
     assert capsys.readouterr() == ("photo.mp4\n", "")

@@ -121,7 +121,7 @@ def test_debug_says_every_stage(tmp_path, capsys):
 
 
 def test_a_plan_says_what_would_happen():
-    rows = dict(describe_plan(Image(), make_plan(), "photo.mp4"))
+    rows = dict(describe_plan(Image(), make_plan(), "photo.mp4", "seed 1234"))
     assert rows["picture"] == "3000x2000; turned by 90°; cropped"
     assert rows["model"] == "svd, 4.5 GB of weights in fp16, revision 0123456789ab"
     assert rows["clip"] == "448x250, worked on at 448x256, 14 frames, 2.0 s at 7 fps"
@@ -130,7 +130,7 @@ def test_a_plan_says_what_would_happen():
 
 
 def test_a_plan_as_json_has_no_places_of_files():
-    plan = plan_to_dict(Image(), make_plan())
+    plan = plan_to_dict(Image(), make_plan(), is_drawn=False)
     assert plan["model"]["weights_bytes"] == 4_511_000_000
     assert plan["knobs"]["motion"] == 127
     assert "weights" not in plan["model"]
@@ -139,7 +139,14 @@ def test_a_plan_as_json_has_no_places_of_files():
 
 @pytest.mark.parametrize("manner", [Manner(), Manner(quiet=True)])
 def test_a_plans_warnings_are_said_unless_quiet(manner, capsys):
-    tell_plan(Image(), make_plan(), "photo.mp4", manner, ())
+    tell_plan(Image(), make_plan(), "photo.mp4", manner)
     spoken = capsys.readouterr()
     assert spoken.err == ("" if manner.quiet else "warning: beware\n")
     assert "runs on   cuda:0, engine reference" in spoken.out
+
+
+def test_a_seed_that_would_be_drawn_anew_is_not_told(capsys):
+    tell_plan(Image(), make_plan(), "photo.mp4", Manner(), is_drawn=True)
+    assert "a seed drawn at random" in capsys.readouterr().out
+    tell_plan(Image(), make_plan(), "photo.mp4", Manner(as_json=True), is_drawn=True)
+    assert "seed" not in json.loads(capsys.readouterr().out)["plan"]["knobs"]

@@ -91,7 +91,7 @@ def _write_row(name: str, meaning: str, width: int, indent: int) -> Iterator[str
         for line in textwrap.wrap(part, room, break_on_hyphens=False) or [""]:
             left = shown + " " * (indent - 2 - len(name)) if indent and shown else " " * (indent or 6)
             shown = ""
-            yield left + (_paint(line, dim=True) if number else line)
+            yield (left + (_paint(line, dim=True) if number else line)).rstrip()
 
 
 def list_exit_codes() -> dict[int, str]:

@@ -10,6 +10,7 @@ import click
 from unstill.cli import options, output
 from unstill.cli.help import Command
 from unstill.cli.telling import measure
+from unstill.request import KNOBS
 
 if TYPE_CHECKING:
     from unstill.formats.probe import Probe
@@ -49,8 +50,14 @@ def describe_recipe(recipe: dict[str, Any] | None) -> list[tuple[str, str]]:
     engine = f"unstill {recipe.get('unstill')}, engine {recipe.get('engine')}, torch {recipe.get('torch')}"
     rows = [("model", f"{model.get('name')}{revision}"), ("made by", engine)]
     rows.append(("picture", f"sha256 {str(recipe.get('picture_sha256'))[:16]}…"))
-    knobs = {name: value for name, value in _as_dict(recipe.get("knobs")).items() if name != "model"}
-    return [*rows, ("", ""), *((name.replace("_", "-"), str(value)) for name, value in knobs.items())]
+    knobs = _as_dict(recipe.get("knobs"))
+    names = [*(name for name in KNOBS if name in knobs), *(name for name in knobs if name not in KNOBS)]
+    return [*rows, *((name.replace("_", "-"), _show(knobs[name])) for name in names if name != "model")]
+
+
+def _show(value: object) -> str:
+    """Write the value of a knob as it is typed."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _as_dict(value: object) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -91,8 +90,12 @@ class Stop:
 def show_pace(pace_s: float, left_s: float, unit: str, *, is_wide: bool) -> str:
     """Write how fast a stage goes and how long it still takes."""
     rate = f"{pace_s:.1f} s/{unit}" if pace_s >= 1 else f"{1 / pace_s:.1f} {unit}s/s"
-    left = f"{int(left_s) // 60}:{int(left_s) % 60:02d} left"
-    return f"{rate}  {left}" if is_wide else left
+    return f"{rate}  {show_clock(left_s)} left" if is_wide else f"{show_clock(left_s)} left"
+
+
+def show_clock(seconds: float) -> str:
+    """Write minutes and seconds as a clock does."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 class Pace(ProgressColumn):
@@ -113,6 +116,14 @@ class Pace(ProgressColumn):
         return Text(show_pace(pace_s, left_s, task.fields["unit"], is_wide=self._is_wide), style="dim")
 
 
+class Taken(ProgressColumn):
+    """How long it has taken so far."""
+
+    def render(self, task: Task) -> Text:
+        """Write the time."""
+        return Text(show_clock(task.elapsed or 0), style="dim")
+
+
 class Display:
     """The line that shows the stage, its steps, their rate, the time left and the time taken."""
 
@@ -125,7 +136,7 @@ class Display:
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TextColumn("{task.fields[count]}"),
             Pace(console),
-            TimeElapsedColumn(),
+            Taken(),
             console=console,
             transient=True,
             expand=True,

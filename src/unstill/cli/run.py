@@ -62,7 +62,8 @@ def run(request: Request, target: Target, manner: Manner, *, before: tuple[str, 
     if manner.dry_run:
         from unstill.generate import foresee
 
-        tell_plan(*foresee(request, target.picture), str(target.choose(request)), manner, before)
+        image, plan = foresee(request, target.picture)
+        tell_plan(image, plan, str(target.choose(request)), manner, is_drawn=request.seed is None, before=before)
         return None
     started = time.perf_counter()
     with hear(manner.debug) as heard:

@@ -80,7 +80,8 @@ def describe_time(stages_s: Any, took_s: float) -> str:
     """Say in one line where the time went, the longest first."""
     rest = {"start": took_s - sum(stages_s.values())}  # of it torch takes the most
     stages = sorted({**rest, **stages_s}.items(), key=lambda stage: -stage[1])
-    parts = [f"{VERBS.get(name, name)} {show_seconds(s)}" for name, s in stages if s >= WORTH_SAYING * took_s]
+    least_s = max(0.05, WORTH_SAYING * took_s)
+    parts = [f"{VERBS.get(name, name)} {show_seconds(s)}" for name, s in stages if s >= least_s]
     return f"{show_seconds(took_s)} in all: " + ", ".join(parts)
 
 
@@ -96,21 +97,25 @@ def describe_run(clip: Clip, took_s: float) -> list[str]:
     return lines
 
 
-def tell_plan(image: PreparedImage, plan: Plan, out: str, manner: Manner, before: Sequence[str]) -> None:
-    """Say what a run would do."""
-    warnings = [*before, *plan.warnings]
+def tell_plan(
+    image: PreparedImage, plan: Plan, out: str, manner: Manner, *, is_drawn: bool = False, before: Sequence[str] = ()
+) -> None:
+    """Say what a run would do; a seed that `is_drawn` would be another one then."""
+    seed = "a seed drawn at random" if is_drawn else f"seed {plan.seed}"
     if manner.as_json:
-        output.answer_json({"path": None if out == "-" else out, "plan": plan_to_dict(image, plan), "warnings": warnings})
+        path = None if out == "-" else out
+        answer = {"path": path, "plan": plan_to_dict(image, plan, is_drawn), "warnings": [*before, *plan.warnings]}
+        output.answer_json(answer)
         return
     table = output.new_table("", "")
-    for name, value in describe_plan(image, plan, out):
-        table.add_row(name, value)
+    for name, value in describe_plan(image, plan, out, seed):
+        table.add_row(name, output.escape(value))
     output.print_parts(table)
     if manner.warns:
         output.warn(*plan.warnings)
 
 
-def plan_to_dict(image: PreparedImage, plan: Plan) -> dict[str, Any]:
+def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, Any]:
     """Give a plan as JSON values, without the places of files."""
     model = {key: getattr(plan.model, key) for key in ("name", "family", "layout", "revision", "licence")}
     return {
@@ -121,11 +126,11 @@ def plan_to_dict(image: PreparedImage, plan: Plan) -> dict[str, Any]:
         "engine": plan.engine,
         "size": str(plan.size),
         "clip_size": str(plan.clip_size),
-        "knobs": plan.request.to_dict(),
+        "knobs": {name: value for name, value in plan.request.to_dict().items() if not (is_drawn and name == "seed")},
     }
 
 
-def describe_plan(image: PreparedImage, plan: Plan, out: str) -> list[tuple[str, str]]:
+def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list[tuple[str, str]]:
     """Say row by row what a run would do."""
     r = plan.request
     play_fps = r.play_fps or r.fps or 1
@@ -136,11 +141,8 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str) -> list[tuple[str,
         ("picture", "; ".join([str(image.original), *image.notes])),
         ("model", f"{plan.model.name}, {show_bytes(plan.weights_bytes)} of weights in {plan.dtype}{revision}"),
         ("clip", f"{size}, {frames} frames, {frames / play_fps:.1f} s at {play_fps:g} fps"),
-        ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}, seed {r.seed}"),
-        (
-            "sampling",
-            f"{plan.steps} steps, guidance {r.guidance}" + ("" if r.guidance_shape == "linear" else f" {r.guidance_shape}"),
-        ),
+        ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}, {seed}"),
+        ("sampling", f"{plan.steps} steps, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", f"{r.decode_chunk or plan.frames} frames at a time"),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),
         ("file", "standard output" if out == "-" else out),
