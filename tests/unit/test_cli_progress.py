@@ -21,9 +21,23 @@ def test_the_first_ctrl_c_ends_the_run_at_the_next_step(capfd):
         stop.arm()
         stop.check(Progress("sample", 3, 25))
         signal.raise_signal(signal.SIGINT)
-        with pytest.raises(Cancelled, match="Stopped after step 3 of 25; nothing was written"):
+        with pytest.raises(Cancelled, match="Stopped after step 4 of 25; nothing was written"):
             stop.check(Progress("sample", 4, 25))
     assert "Ctrl-C again stops at once" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "said"),
+    [(("load", 0, 1), ("sample", 0, 1), "after: loading the model"), (("sample", 0, 1), ("sample", 1, 25), "after step 1 of 25"),
+     (("sample", 25, 25), ("decode", 0, 1), "after step 25 of 25"), (("decode", 8, 14), ("decode", 14, 14), "after frame 14 of 14")],
+)  # fmt: skip
+def test_it_says_how_far_the_run_had_come(last, now, said, capfd):
+    with Stop() as stop:
+        stop.arm()
+        stop.check(Progress(*last))
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Cancelled, match=f"Stopped {said}; nothing"):
+            stop.check(Progress(*now))
 
 
 def test_the_second_ctrl_c_ends_it_at_once(capfd):

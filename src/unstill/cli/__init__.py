@@ -1,9 +1,11 @@
 """The command line: it parses and prints, nothing else. `main` runs it and turns what goes wrong into words.
 
-app        the commands, put together        options    every knob as an option
-run        one clip, from start to end       telling    what is said of it
-progress   the line that moves, and Ctrl-C   output     where words go, JSON
-config     the configuration file            help       how help reads
+    app        the commands, put together        options    every knob as an option
+    run        one clip, from start to end       telling    what is said of it
+    progress   the line that moves, and Ctrl-C   output     where words go, JSON
+    config     the configuration file            help       how help reads
+
+It does not know how clips are made.
 """
 
 from __future__ import annotations

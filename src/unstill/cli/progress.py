@@ -56,7 +56,7 @@ class Stop:
     def __init__(self) -> None:
         self.asked = False
         self._before: signal._HANDLER = None
-        self._reached = ""
+        self._reached = "at the start"
 
     def arm(self) -> None:
         """Take over Ctrl-C; only the main thread may."""
@@ -65,12 +65,13 @@ class Stop:
 
     def check(self, progress: Progress) -> None:
         """End the run if that was asked for."""
-        if self.asked:
-            raise Cancelled(f"Stopped{self._reached}; nothing was written")
         stage, unit = STAGES.get(progress.stage, (progress.stage, "part"))
-        self._reached = (
-            f" after {unit} {progress.done} of {progress.total}" if progress.total > 1 else f" after: {stage.lower()}"
-        )
+        if progress.done and progress.total > 1:
+            self._reached = f"after {unit} {progress.done} of {progress.total}"
+        if self.asked:
+            raise Cancelled(f"Stopped {self._reached}; nothing was written")
+        if not progress.done:
+            self._reached = f"after: {stage.lower()}"  # told when it begins, and true when it is asked for
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
