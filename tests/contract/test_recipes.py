@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from unstill.request import PRESETS
@@ -46,10 +45,7 @@ def newcomer(miniature, tmp_path, monkeypatch):
     for name, preset in PRESETS.items():
         small = replace(preset, knobs={**preset.knobs, "steps": 1, "frames": 3}, area=Size(128, 64))
         monkeypatch.setitem(PRESETS, name, small)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def run(name: str, folder: Path):

@@ -71,7 +71,9 @@ def test_one_knob_under_two_names_is_refused(pipe):
         pipe(PICTURE, motion_bucket_id=127, motion=180)
 
 
-@pytest.mark.parametrize("sigmas", [[1.0], [1.0, 2.0], [float("nan"), 0.0], [1.0, -1.0], [[2.0, 1.0]], [float("inf"), 1.0]])
+@pytest.mark.parametrize(
+    "sigmas", [[1.0], [1.0, 2.0], [float("nan"), 0.0], [1.0, -1.0], [[2.0, 1.0]], [float("inf"), 1.0], ["high", "low"], 5]
+)
 def test_noise_levels_that_do_not_fall_are_refused(sigmas):
     assert len(list_problems(Arguments(PICTURE, sigmas=sigmas), {})) == 1
 

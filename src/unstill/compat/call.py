@@ -47,7 +47,7 @@ class Arguments:
     decode_chunk_size: int | None = None
     num_videos_per_prompt: int | None = 1
     generator: torch.Generator | list[torch.Generator] | None = None
-    latents: Tensor | None = None
+    latents: Any = None
     output_type: str = "pil"
     callback_on_step_end: Callback | None = None
     callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",)
@@ -80,13 +80,13 @@ def read_arguments(given: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple
 
 def complete(arguments: Arguments, knobs: dict[str, Any]) -> dict[str, Any]:
     """Add what diffusers takes for granted: a size that is not the picture's, and steps counted by sigmas."""
-    complete = {name: value for name, value in knobs.items() if value is not None}
-    area = PRESETS.get(str(complete.get("preset", "default")), PRESETS["default"]).area
-    if "size" not in complete:
-        complete = {"width": area.width, "height": area.height, **complete}
+    whole = {name: value for name, value in knobs.items() if value is not None}
+    area = PRESETS.get(str(whole.get("preset", "default")), PRESETS["default"]).area
+    if "size" not in whole:
+        whole = {"width": area.width, "height": area.height, **whole}
     if arguments.sigmas is not None:
-        complete["num_inference_steps"] = max(1, len(arguments.sigmas) - 1)
-    return complete
+        whole["num_inference_steps"] = max(1, np.size(arguments.sigmas) - 1)
+    return whole
 
 
 def list_problems(arguments: Arguments, knobs: Mapping[str, Any]) -> list[str]:
@@ -101,17 +101,21 @@ def list_problems(arguments: Arguments, knobs: Mapping[str, Any]) -> list[str]:
         problems.append(f"callback_on_step_end_tensor_inputs can hold latents, not {', '.join(map(show, other))}")
     if knobs.get("seed") is not None and (arguments.generator is not None or arguments.latents is not None):
         problems.append("seed, generator and latents all say what to begin with: give seed alone, or the others")
+    if not isinstance(arguments.latents, Tensor | None):
+        problems.append(f"latents must be a tensor, not {type(arguments.latents).__name__}")
     if arguments.sigmas is not None:
         problems.extend(_list_sigma_problems(arguments.sigmas))
     return problems
 
 
 def _list_sigma_problems(sigmas: Sequence[float]) -> list[str]:
-    levels = np.asarray(sigmas, dtype=np.float64)
+    wanted = "sigmas must be two or more falling noise levels that end at 0 or above"
+    try:
+        levels = np.asarray(sigmas, dtype=np.float64)
+    except (TypeError, ValueError):
+        return [f"{wanted}, not {show(sigmas)}"]
     falls = levels.ndim == 1 and len(levels) >= 2 and bool(np.isfinite(levels).all() and (np.diff(levels) < 0).all())
-    if falls and levels[-1] >= 0:
-        return []
-    return [f"sigmas must be two or more falling noise levels that end at 0 or above, not {show(list(levels.ravel()))}"]
+    return [] if falls and levels[-1] >= 0 else [f"{wanted}, not {show(levels.tolist())}"]
 
 
 def draw_clips(arguments: Arguments, plan: Plan, engine: Engine, pictures: int) -> list[Draws]:

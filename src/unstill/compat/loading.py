@@ -18,7 +18,7 @@ from unstill.catalog.find import find_model
 from unstill.catalog.hub import Hub
 from unstill.catalog.pull import carry_out, plan_pull
 from unstill.compat.bar import show_bar
-from unstill.compat.parts import Settings
+from unstill.compat.parts import Settings, tell
 from unstill.errors import ModelMissing, RequestError
 from unstill.plan import look_at_machine
 from unstill.request import KNOBS
@@ -97,11 +97,18 @@ def find_device(given: Any) -> str:
 def find_or_pull(name: str, wishes: Wishes) -> ModelFiles:
     """Find the model's files here, or fetch them as diffusers does."""
     try:
-        return find_model(name, prefer=wishes.prefer, revision=wishes.revision, cache=wishes.cache)
+        files = _find(name, wishes)
     except ModelMissing:
         if wishes.local_files_only or is_offline():
             raise
-    _pull(name, wishes)
+        _pull(name, wishes)
+        files = _find(name, wishes)
+    if wishes.prefer == "fp32" and any(".fp16" in path.name for paths in files.weights.values() for path in paths):
+        tell("float32 was asked for, but the weights that are here are rounded to fp16; they are used", above=2)
+    return files
+
+
+def _find(name: str, wishes: Wishes) -> ModelFiles:
     return find_model(name, prefer=wishes.prefer, revision=wishes.revision, cache=wishes.cache)
 
 
