@@ -1,0 +1,212 @@
+"""What the documentation says, held against the code: the reference, the links, and every example, which is run."""
+
+import csv
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from doc_examples import LANGUAGES, REASONS, SHOWN, Newcomer, install_client, read_blocks, serve
+from miniature import make_miniature
+from unstill.request import KNOBS
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+import build_reference  # noqa: E402 - a script, not a package
+
+PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]}
+WRITTEN_BY_HAND = {name: text for name, text in PAGES.items() if not name.startswith("docs/reference/")}
+BLOCKS = {name: read_blocks(text) for name, text in WRITTEN_BY_HAND.items()}
+WITH_EXAMPLES = sorted(name for name, blocks in BLOCKS.items() if any(block.runs for block in blocks))
+FEWEST = 60  # examples that run; there were 70 when this was written
+
+
+# ---- the reference ------------------------------------------------------------------------------------------
+
+
+def test_the_reference_is_what_the_code_says():
+    """`make docs` writes it again."""
+    pages = build_reference.build_pages()
+    assert {path.name for path in build_reference.REFERENCE.iterdir()} == set(pages)
+    for name, text in pages.items():
+        assert (build_reference.REFERENCE / name).read_text() == text, f"run: make docs ({name} differs)"
+
+
+def test_every_knob_is_used_on_a_page_written_by_hand():
+    prose = "\n".join(WRITTEN_BY_HAND.values())
+    spellings = {name: ("--" + name.replace("_", "-"), f"--no-{name}") for name in KNOBS}
+    assert [name for name, two in spellings.items() if not any(re.search(rf"{s}\b(?!-)", prose) for s in two)] == []
+
+
+def test_every_command_is_in_the_readme_and_in_an_example():
+    from unstill.cli.app import app
+
+    examples = "\n".join(block.text for blocks in BLOCKS.values() for block in blocks if block.language == "bash")
+    assert [name for name in app.commands if f"`unstill {name}" not in PAGES["README.md"]] == []
+    assert [name for name in app.commands if f"unstill {name}" not in examples] == []
+
+
+def test_the_claims_of_the_readme_name_tests_that_exist():
+    named = re.findall(r"\b((?:tests|bench|docs)/[\w/]+\.py)", PAGES["README.md"])
+    assert len(named) >= 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+# ---- links and figures ---------------------------------------------------------------------------------------
+
+
+def anchor(heading: str) -> str:
+    """Make the anchor that GitHub makes of a heading."""
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    return {anchor(found[1]) for found in re.finditer(r"^#+ (.+)$", text, re.M)}
+
+
+def links(text: str) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'(?:src|href|srcset)="([^"]+)"', text)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_link_is_dead(name):
+    dead = []
+    for link in links(PAGES[name]):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, part = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        if not target.exists() or (part and part not in anchors(target)):
+            dead.append(link)
+    assert dead == []
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    seen, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen or page.suffix != ".md" or not page.exists():
+            continue
+        seen.add(page)
+        waiting.extend((page.parent / link.partition("#")[0]).resolve() for link in links(page.read_text()) if ":" not in link)
+    assert {ROOT / name for name in PAGES} - seen == set()
+
+
+def test_measured_figures_have_a_row():
+    """Seconds and gigabytes on a page that speaks of a measurement are in bench/results.csv."""
+    with (ROOT / "bench" / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seconds = {float(row["p50_s"]) for row in rows if row["p50_s"]}
+    peaks = {float(row["peak_bytes"]) / 1e9 for row in rows if row["peak_bytes"]}
+    page = PAGES["docs/howto/save-memory.md"]
+    table = page[page.index("| lever |") : page.index("## Which first")]
+    weights = {4.51, 3.05}  # parameters times two bytes
+    for figure in re.findall(r"([\d.]+) GB", table):
+        assert any(round(peak, 2) == float(figure) for peak in peaks | weights), figure
+    for figure in re.findall(r"([\d.]+) s\b", table):
+        digits = len(figure.partition(".")[2])
+        assert any(round(value, digits) == float(figure) for value in seconds), figure
+
+
+@pytest.mark.slow
+def test_the_work_of_a_clip_is_what_the_pages_say():
+    """Counted on the published network without any numbers in it."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from unstill.model.config import UNetConfig, VAEConfig
+    from unstill.model.unet import UNet
+    from unstill.model.vae import VAE
+
+    with torch.device("meta"), torch.no_grad():
+        unet, vae, z_NCHW = UNet(UNetConfig()), VAE(VAEConfig()), torch.zeros(25, 4, 72, 128)
+        with FlopCounterMode(display=False) as step:
+            unet(torch.zeros(2, 25, 8, 72, 128), torch.zeros(()), torch.zeros(2, 1, 1024), torch.zeros(2, 3))
+        with FlopCounterMode(display=False) as decoding:
+            vae.decode(z_NCHW, 25)
+    step_tera, decoding_tera = step.get_total_flops() / 1e12, decoding.get_total_flops() / 1e12
+    clip = f"{25 * step_tera + decoding_tera:,.0f}"
+    for name in ("docs/quickstart.md", "docs/concepts/how-svd-works.md"):
+        assert all(figure in PAGES[name] for figure in (f"{step_tera:.1f}", f"{decoding_tera:.1f}", clip)), name
+
+
+# ---- examples ------------------------------------------------------------------------------------------------
+
+
+def test_every_block_is_an_example_or_says_why_not():
+    blocks = [(name, block) for name, found in BLOCKS.items() for block in found]
+    assert [(n, b.line, b.language) for n, b in blocks if b.language not in LANGUAGES | SHOWN | {""}] == []
+    assert [(n, b.line, b.reason) for n, b in blocks if b.reason and b.reason not in REASONS] == []
+    bare = [(n, b.line) for n, b in blocks if b.language == "" and n not in ("docs/architecture.md",)]
+    assert bare == []
+
+
+def test_most_examples_run():
+    """A page cannot pass by running none."""
+    running = [block for blocks in BLOCKS.values() for block in blocks if block.runs]
+    left_out = [block for blocks in BLOCKS.values() for block in blocks if block.reason]
+    assert len(running) >= FEWEST
+    assert len(left_out) <= len(running) / 3
+    howtos = [name for name in PAGES if name.startswith("docs/howto/") or name in ("README.md", "docs/quickstart.md")]
+    assert [name for name in howtos if name not in WITH_EXAMPLES] == []
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A server, the models as `unstill pull` leaves them, and the command on the path."""
+    folder = tmp_path_factory.mktemp("docs")
+    hub = folder / "home" / ".cache" / "huggingface" / "hub"
+    miniature = make_miniature(folder / "miniature")
+    for name in ("img2vid", "img2vid-xt", "img2vid-xt-1-1"):
+        snapshots = hub / f"models--stabilityai--stable-video-diffusion-{name}" / "snapshots"
+        snapshots.mkdir(parents=True)
+        (snapshots / ("0123456789" * 4)).symlink_to(miniature)
+    with serve(folder) as address:
+        install_client(folder / "bin", address)
+        yield folder, address
+
+
+@pytest.fixture
+def newcomer(place, tmp_path):
+    folder, address = place
+    draw_pictures(tmp_path)
+    environment = {
+        "PATH": f"{folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(folder / "home"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "LANG": "C.UTF-8",
+    }
+    return Newcomer(tmp_path, address, environment)
+
+
+def draw_pictures(folder: Path) -> None:
+    """Draw the pictures that the examples speak of."""
+    import numpy as np
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (6, 10, 4), np.uint8)
+    landscape = Image.fromarray(noise[..., :3]).resize((480, 270), Image.Resampling.BICUBIC)
+    landscape.save(folder / "photo.jpg")
+    landscape.crop((0, 0, 160, 240)).save(folder / "portrait.jpg")
+    Image.fromarray(noise).resize((200, 120), Image.Resampling.BICUBIC).save(folder / "logo.png")
+    (folder / "photos").mkdir()
+    for name in ("one", "two"):
+        landscape.resize((320, 180)).save(folder / "photos" / f"{name}.jpg")
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_every_example_runs(name, newcomer):
+    """Blocks of a page share a folder and run from top to bottom, as a reader would type them."""
+    ran = 0
+    for block in BLOCKS[name]:
+        if not block.runs:
+            continue
+        done = newcomer.run(block)
+        assert done.returncode == 0, f"{name}, line {block.line}:\n{block.text}\nsaid:\n{done.stdout}"
+        ran += 1
+    assert ran == sum(block.runs for block in BLOCKS[name]) > 0
