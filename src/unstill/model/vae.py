@@ -140,7 +140,9 @@ class Decoder(nn.Module):
         x_NCHW = self.mid_block(self.conv_in(z_NCHW), frames)
         for level in self.up_blocks:
             x_NCHW = level(x_NCHW, frames)
-        x_NCHW = self.conv_out(F.silu(self.conv_norm_out(x_NCHW)))
+        x_NCHW = self.conv_norm_out(x_NCHW)
+        x_NCHW = F.silu(x_NCHW)
+        x_NCHW = self.conv_out(x_NCHW)
         x_BCFHW = self.time_conv_out(split_frames(x_NCHW, frames).transpose(1, 2))
         out: Tensor = x_BCFHW.transpose(1, 2).flatten(0, 1)
         return out
