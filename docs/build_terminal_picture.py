@@ -169,7 +169,8 @@ def play(commands: tuple[str, ...], folder: Path) -> list[list[list[Cell]]]:
         screen.write("\r\n")
         hold(READING_S)
     hold(LAST_S - READING_S)
-    return shown
+    last = round(LAST_S * FRAMES_PER_S)
+    return shown[-last:] + shown[:-last]  # it loops; where it stands still, the finished screen is what is seen
 
 
 def draw(rows: list[list[Cell]], fonts: list[ImageFont.FreeTypeFont]) -> Image.Image:

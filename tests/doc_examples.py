@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import doc_server
@@ -31,6 +31,7 @@ class Block:
     language: str
     reason: str  # why it is not run; empty if it is
     text: str
+    said: str | None = None  # the block right below it, if that shows what it prints
 
     @property
     def runs(self) -> bool:
@@ -40,12 +41,16 @@ class Block:
 
 def read_blocks(page: str) -> list[Block]:
     """Find the blocks of a page."""
-    blocks = []
+    blocks: list[Block] = []
+    end = 0
     for found in FENCE.finditer(page):
         language, _, rest = found[2].partition(" ")
         word, _, reason = rest.strip().partition(" ")
         assert word in ("", "norun"), f"{found[2]!r}: only `norun REASON` may follow the language"
+        if blocks and language in SHOWN and not page[end : found.start()].strip():
+            blocks[-1] = replace(blocks[-1], said=found[3])
         blocks.append(Block(page[: found.start()].count("\n") + 1, language, reason if word else "", found[3]))
+        end = found.end()
     return blocks
 
 
