@@ -22,11 +22,19 @@ from unstill.catalog.find import find_model
 from unstill.check import check
 from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine
+from unstill.errors import MachineError
 from unstill.plan import look_at_machine, make_plan
 from unstill.prepare import Source, prepare
 from unstill.request import Request
 from unstill.sample import sample
 from unstill.write import check_target, write
+
+
+LESS_MEMORY = {  # what to try where memory ran out
+    "load": "--offload keeps one part of the model on the device at a time; --dtype fp16 halves it",
+    "sample": "--offload, --forward-chunk 5, or a smaller --size",
+    "decode": "--decode-chunk 4 decodes four frames at a time (brightness may step at the seams), or a smaller --size",
+}
 
 
 def ignore(progress: Progress) -> None:
@@ -113,5 +121,9 @@ class Clock:
         """Announce a stage, run it, and note its seconds."""
         self._watch(Progress(name, 0, 1))
         start = time.perf_counter()
-        yield
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            told = str(error).splitlines()[0][:200]
+            raise MachineError(f"The device has too little memory to {name}: {told}", hint=LESS_MEMORY.get(name)) from error
         self.stages_s[name] = round(time.perf_counter() - start, 3)

@@ -112,7 +112,7 @@ class Request:
         "1–128", aliases=("decode_chunk_size", "decoding_t"),
     )  # fmt: skip
     forward_chunk: int | None = _knob(
-        None, values.whole(1, 4096), "Run feed-forwards in chunks of so many rows: same frames, less memory.", "machine",
+        None, values.whole(1, 4096), "Run feed-forwards so many frames at a time: same frames, less memory.", "machine",
         "1–4096",
     )  # fmt: skip
     offload: bool = _knob(

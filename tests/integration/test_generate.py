@@ -7,7 +7,7 @@ from PIL import Image
 from unstill import animate
 from unstill.artifacts import Progress
 from unstill.engine import Keep
-from unstill.errors import Cancelled, ModelMissing, PictureError, RequestError, ResultError, WriteError
+from unstill.errors import Cancelled, MachineError, ModelMissing, PictureError, RequestError, ResultError, WriteError
 from unstill.request import Request
 
 TINY = {"size": "128x64", "frames": 3, "steps": 2, "seed": 5, "device": "cpu"}
@@ -107,6 +107,21 @@ def test_a_watcher_can_stop_the_run_and_no_file_is_left(clip_of, tmp_path):
     with pytest.raises(Cancelled):
         clip_of(out=tmp_path / "clip.mp4", watch=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["sample", "decode"])
+def test_a_device_out_of_memory_is_an_error_that_says_what_to_try(clip_of, stage):
+    import torch
+
+    def fill_memory(progress: Progress) -> None:
+        if progress.stage == stage and progress.done:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB\nmore")
+
+    with pytest.raises(
+        MachineError, match=f"too little memory to {stage}: CUDA out of memory. Tried to allocate 20.00 GiB$"
+    ) as caught:
+        clip_of(watch=fill_memory)
+    assert "--" in caught.value.hint
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(clip_of, tmp_path):
