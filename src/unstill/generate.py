@@ -29,7 +29,6 @@ from unstill.request import Request
 from unstill.sample import sample
 from unstill.write import check_target, write
 
-
 LESS_MEMORY = {  # what to try where memory ran out
     "load": "--offload keeps one part of the model on the device at a time; --dtype fp16 halves it",
     "sample": "--offload, --forward-chunk 5, or a smaller --size",
