@@ -1,23 +1,33 @@
-"""What a clip is, from the file alone: format, frames, size, time, and how it was made."""
+"""What a clip is, from the file alone: format, frames, size, time, and how it was made.
+
+The file may be anyone's, so it is walked and never read whole, and every count has an end.
+It does not know how clips are written or what a recipe means.
+"""
 
 from __future__ import annotations
 
+import itertools
+import re
+import stat
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 
 from unstill.errors import RecipeError
 from unstill.formats.gif import list_blocks, read_chain
-from unstill.formats.recipe import LONGEST_TEXT, read_xmp, unpack
-from unstill.formats.stills import SIGNATURE, list_chunks
+from unstill.formats.recipe import LONGEST_TEXT, MARK_START, read_xmp, unpack
+from unstill.formats.stills import SIGNATURE
 from unstill.values import Size, show
 
-LARGEST_BYTES = 2**31  # a clip of ours has a few MB
-LIMIT_FRAMES = 100_000
+LARGEST_BYTES = 2**32  # 254 frames of 4096x4096 as APNG, the largest clip that can be asked for and then some
+MOST_PARTS = 100_000  # chunks, packets or blocks; a clip of ours has a few hundred
+MOST_COMMENTS = 16
+KNOWN = "MP4, WebM, GIF, animated WebP, APNG and PNG are known"
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Probe:
     frames: int
     size: Size
     duration_s: float
-    play_fps: float  # on average
+    play_fps: float  # on average; 0 where no time is told
     loop: int | None  # how often it plays, 0 is for ever; None where the format cannot say
     mark: str | None  # what it says about being machine-made
     recipe: dict[str, Any] | None
@@ -37,110 +47,178 @@ class Probe:
 
 def probe(path: Path) -> Probe:
     """Look at a clip; refuse what is none of our formats."""
-    if path.is_dir():
-        return _probe_folder(path)
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise RecipeError(f"{path.name} has {path.stat().st_size} bytes, too many for a clip")
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise RecipeError(f"{show(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    reader = {b"GIF8": _probe_gif, b"RIFF": _probe_webp, SIGNATURE[:4]: _probe_png}.get(data[:4])
-    try:
-        return _probe_video(path) if reader is None else reader(data)
-    except (ValueError, IndexError, struct.error, ZeroDivisionError, av.error.FFmpegError, UnicodeDecodeError) as error:
-        # What the readers of these containers raise on bytes that are not what they claim to be.
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            return _probe_folder(path)
+        return _probe_file(path)
+    except av.error.FFmpegError as error:
+        raise RecipeError(f"{show(path.name)} is not a clip that can be read: {error.strerror}") from None
+    except (struct.error, IndexError, OverflowError) as error:  # from bytes that are not what they claim to be
         raise RecipeError(f"{show(path.name)} is not a clip that can be read: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: what is wrong in words, or a NUL in the name
+        raise RecipeError(f"{show(path.name)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _probe_video(path: Path) -> Probe:
-    with av.open(str(path), metadata_errors="replace") as file:
+def _probe_file(path: Path) -> Probe:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no plain file")  # a pipe would be waited for, a device read for ever
+    if found.st_size > LARGEST_BYTES:
+        raise ValueError(f"its {found.st_size} bytes are too many for a clip")
+    with path.open("rb") as file:
+        head = file.read(12)
+        file.seek(0)
+        if head.startswith((b"GIF87a", b"GIF89a")):
+            return _probe_gif(file)
+        if head.startswith(b"RIFF") and head.endswith(b"WEBP"):
+            return _probe_webp(file)
+        if head.startswith(SIGNATURE):
+            return _probe_png(file)
+        # FFmpeg is told the container: left to guess, it also takes playlists, which name other files and hosts.
+        if head[4:8] == b"ftyp":
+            return _probe_video(file, "mp4")
+        if head.startswith(b"\x1a\x45\xdf\xa3"):
+            return _probe_video(file, "webm")
+    raise ValueError(f"it is no clip; {KNOWN}")
+
+
+def _probe_video(source: Any, kind: str) -> Probe:
+    if kind == "mp4":
+        _check_table(source)
+    with av.open(source, "r", format="mp4" if kind == "mp4" else "matroska", metadata_errors="replace") as file:
         if not file.streams.video:
             raise ValueError("it holds no pictures")
         stream = file.streams.video[0]
         texts = {key.lower(): value for key, value in {**stream.metadata, **file.metadata}.items()}
-        frames = [packet for packet in file.demux(stream) if packet.size]
-        if not frames:
-            raise ValueError("it holds no frames")
-        time_base = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate or Fraction(1)
-        ends = [(p.pts or 0) * time_base + ((p.duration or 0) * time_base or 1 / rate) for p in frames]
-        seconds = float(max(ends) - min((p.pts or 0) * time_base for p in frames))
-        kind = "webm" if "webm" in file.format.name else "mp4" if "mp4" in file.format.name else file.format.name
+        time_base = stream.time_base or Fraction(1, 1000)
+        times = list[tuple[Fraction, Fraction]]()
+        for packet in file.demux(stream):
+            if packet.size:
+                start = (packet.pts or 0) * time_base
+                times.append((start, start + ((packet.duration or 0) * time_base or 1 / rate)))
+            if len(times) > MOST_PARTS:
+                raise ValueError(f"it has more than {MOST_PARTS} frames")
         codec = {"libdav1d": "av1", "hevc": "h265"}.get(stream.codec_context.name, stream.codec_context.name)
         size = Size(stream.codec_context.width, stream.codec_context.height)
-    comment = texts.get("comment")
-    recipe = unpack(comment[: LONGEST_TEXT + 1] if comment else None)
-    return Probe(kind, codec, len(frames), size, seconds, len(frames) / seconds, None, texts.get("description"), recipe)
+    seconds = float(max(end for _, end in times) - min(start for start, _ in times)) if times else 0.0
+    comment = texts.get("comment", "")[: LONGEST_TEXT + 1]
+    return _sum_up((kind, codec), len(times), size, seconds, None, (texts.get("description"), unpack(comment)))
 
 
-def _probe_gif(data: bytes) -> Probe:
-    delays, loop, comments = [], 1, []
-    for kind, start, end in list_blocks(data):
+def _check_table(file: BinaryIO) -> None:
+    """Refuse an MP4 that claims samples without end: FFmpeg sets memory aside for as many as the table of sizes says."""
+    head = file.read(2**20)
+    file.seek(0)
+    for table in re.finditer(rb"stsz", head):
+        claimed = int.from_bytes(head[table.end() + 8 : table.end() + 12], "big")
+        if claimed > MOST_PARTS:
+            raise ValueError(f"it claims {claimed} frames")
+
+
+def _probe_gif(file: BinaryIO) -> Probe:
+    delays, frames, loop, comments = 0, 0, 1, list[str]()
+    size = Size(*struct.unpack("<HH", file.read(10)[6:]))
+    for kind, start, _ in itertools.islice(list_blocks(file), MOST_PARTS):
         if kind == "control":
-            delays.append(int.from_bytes(data[start + 4 : start + 6], "little"))
-        elif kind == "comment":
-            comments.append(read_chain(data, start + 2).decode(errors="replace"))
-        elif kind == "application" and data[start + 3 : start + 14] == b"NETSCAPE2.0":
-            repeats = int.from_bytes(data[start + 16 : start + 18], "little")
-            loop = repeats + 1 if repeats else 0
-        del end
-    recipes = [recipe for recipe in map(unpack, comments) if recipe]
-    marks = [comment for comment in comments if comment.startswith("made by")]
-    seconds = sum(delays) / 100
-    size = Size(*struct.unpack("<HH", data[6:10]))
-    return Probe("gif", None, len(delays), size, seconds, len(delays) / seconds, loop, _first(marks), _first(recipes))
+            file.seek(start + 4)
+            delays += int.from_bytes(file.read(2), "little")
+        elif kind == "image":
+            frames += 1
+        elif kind == "comment" and len(comments) < MOST_COMMENTS:
+            comments.append(read_chain(file, start + 2, LONGEST_TEXT + 1).decode(errors="replace"))
+        elif kind == "application":
+            file.seek(start + 3)
+            if file.read(13).startswith(b"NETSCAPE2.0"):
+                repeats = int.from_bytes(file.read(2), "little")
+                loop = repeats + 1 if repeats else 0
+    recipe = next((recipe for recipe in map(unpack, comments) if recipe), None)
+    mark = next((comment for comment in comments if comment.startswith(MARK_START)), None)
+    return _sum_up(("gif", None), frames, size, delays / 100, loop, (mark, recipe))
 
 
-def _probe_webp(data: bytes) -> Probe:
-    chunks: list[tuple[bytes, bytes]] = []
-    place = 12
-    while place + 8 <= len(data) and len(chunks) < LIMIT_FRAMES:
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
-        chunks.append((data[place : place + 4], data[place + 8 : place + 8 + length]))
-        place += 8 + length + length % 2
-    by_name = dict(chunks)
-    canvas = by_name.get(b"VP8X")
-    if data[8:12] != b"WEBP" or canvas is None or len(canvas) < 10:
+def _probe_webp(file: BinaryIO) -> Probe:
+    size, frames, shown_ms, loop, packet = None, 0, 0, 0, b""
+    for name, content in _list_chunks(file, 12, "<4sI"):
+        if name == b"VP8X" and size is None and len(content) >= 10:
+            size = Size(int.from_bytes(content[4:7], "little") + 1, int.from_bytes(content[7:10], "little") + 1)
+        elif name == b"ANIM":
+            loop = int.from_bytes(content[4:6], "little")
+        elif name == b"ANMF":
+            frames += 1
+            shown_ms += int.from_bytes(content[12:15], "little")
+        elif name == b"XMP ":
+            packet = content
+    if size is None:
         raise ValueError("it is no animated WebP")
-    frames = [content for name, content in chunks if name == b"ANMF"]
-    seconds = sum(int.from_bytes(frame[12:15], "little") for frame in frames) / 1000
-    size = Size(int.from_bytes(canvas[4:7], "little") + 1, int.from_bytes(canvas[7:10], "little") + 1)
-    loop = int.from_bytes(by_name.get(b"ANIM", bytes(6))[4:6], "little")
-    mark, recipe = read_xmp(by_name.get(b"XMP ", b""))
-    return Probe("webp", None, len(frames), size, seconds, len(frames) / seconds, loop, mark, unpack(recipe))
+    mark, recipe = read_xmp(packet)
+    return _sum_up(("webp", None), frames, size, shown_ms / 1000, loop, (mark, unpack(recipe)))
 
 
-def _probe_png(data: bytes) -> Probe:
-    chunks = list_chunks(data)
-    by_name = dict(reversed(chunks))
-    size = Size(*struct.unpack(">II", by_name[b"IHDR"][:8])) if b"IHDR" in by_name else Size(0, 0)
-    texts = dict(_read_text(content) for name, content in chunks if name == b"iTXt")
-    recipe, mark = unpack(texts.get("Comment")), texts.get("Software")
-    shown = [struct.unpack(">HH", content[20:24]) for name, content in chunks if name == b"fcTL"]
+def _probe_png(file: BinaryIO) -> Probe:
+    size, shown, loop, texts = None, list[Fraction](), 0, dict[str, str]()
+    for name, content in _list_chunks(file, len(SIGNATURE), ">I4s"):
+        if name == b"IHDR" and size is None:
+            size = Size(*struct.unpack(">II", content[:8]))
+        elif name == b"acTL":
+            loop = int.from_bytes(content[4:8], "big")
+        elif name == b"fcTL":
+            number, base = struct.unpack(">HH", content[20:24])
+            shown.append(Fraction(number, base or 100))
+        elif name == b"iTXt" and len(texts) < MOST_COMMENTS:
+            texts.update([_read_text(content)])
+    if size is None:
+        raise ValueError("it has no header")
+    told = (texts.get("Software"), unpack(texts.get("Comment")))
     if not shown:
-        return Probe("png", None, 1, size, 0.0, 0.0, None, mark, recipe)
-    seconds = float(sum(Fraction(number, base or 100) for number, base in shown))
-    loop = int.from_bytes(by_name[b"acTL"][4:8], "big") if b"acTL" in by_name else 0
-    return Probe("apng", None, len(shown), size, seconds, len(shown) / seconds, loop, mark, recipe)
+        return _sum_up(("png", None), 1, size, 0.0, None, told)
+    return _sum_up(("apng", None), len(shown), size, float(sum(shown)), loop, told)
+
+
+def _list_chunks(file: BinaryIO, place: int, head: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and first bytes of the chunks of a PNG or a RIFF, whose lengths are told by a head of 8 bytes."""
+    is_png = head.startswith(">")
+    for _ in range(MOST_PARTS):
+        file.seek(place)
+        found = file.read(8)
+        if len(found) < 8:
+            return
+        first, second = struct.unpack(head, found)
+        name, length = (second, first) if is_png else (first, second)
+        is_told = name in (b"iTXt", b"XMP ")
+        yield name, file.read(min(length, 2 * LONGEST_TEXT if is_told else 32))
+        place += 8 + length + (4 if is_png else length % 2)
+    raise ValueError(f"it has more than {MOST_PARTS} parts")
 
 
 def _read_text(content: bytes) -> tuple[str, str]:
-    key, _, rest = content[: 2 * LONGEST_TEXT].partition(b"\0")
+    key, _, rest = content.partition(b"\0")
     return key.decode("latin-1"), rest[2:].split(b"\0", 2)[-1].decode(errors="replace")
 
 
 def _probe_folder(path: Path) -> Probe:
     """Take the stills of a folder as a clip; its rate is what the recipe says."""
-    stills = sorted(path.glob("[0-9]*.png"))
+    stills = sorted(still for still in path.iterdir() if re.fullmatch(r"[0-9]{4,9}\.png", still.name))
     if not stills:
-        raise RecipeError(f"The folder {path.name} holds no 0001.png")
-    first = _probe_png(stills[0].read_bytes())
+        raise ValueError("the folder holds no 0001.png")
+    first = _probe_file(stills[0])
     knobs = (first.recipe or {}).get("knobs", {})
-    play_fps = float(knobs.get("play_fps") or knobs.get("fps") or 0)
+    told = knobs.get("play_fps") or knobs.get("fps")
+    play_fps = told if isinstance(told, int | float) and 0 < told < 1000 else 0
     seconds = len(stills) / play_fps if play_fps else 0.0
-    return Probe("png", None, len(stills), first.size, seconds, play_fps, None, first.mark, first.recipe)
+    return _sum_up(("png", None), len(stills), first.size, seconds, None, (first.mark, first.recipe))
 
 
-def _first(found: list[Any]) -> Any:
-    return found[0] if found else None
+def _sum_up(
+    kind: tuple[str, str | None],
+    frames: int,
+    size: Size,
+    seconds: float,
+    loop: int | None,
+    told: tuple[str | None, dict[str, Any] | None],
+) -> Probe:
+    if not frames or not size.area_px:
+        raise ValueError("it holds no frames")
+    play_fps = frames / seconds if seconds > 0 else 0.0
+    return Probe(*kind, frames, size, seconds, play_fps, loop, *told)

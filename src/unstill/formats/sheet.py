@@ -22,8 +22,9 @@ class Sheet:
 
 def read_fps(play_fps: float) -> Fraction:
     """Take a frame rate as a fraction: 23.976 and its like as the broadcast rates that are meant, n·1000/1001."""
+    # 23.98 is meant like 23.976: within 0.005, which is less than half of the way to 24.
     broadcast = Fraction(round(play_fps) * 1000, 1001)
-    if round(play_fps) > 0 and abs(play_fps - broadcast) < 0.0015 * round(play_fps) / 24 and play_fps != round(play_fps):
+    if round(play_fps) > 0 and abs(play_fps - broadcast) < 0.005 * round(play_fps) / 24 and play_fps != round(play_fps):
         return broadcast
     return Fraction(play_fps).limit_denominator(1000)
 

@@ -69,10 +69,11 @@ def encode_apng(frames: NDArray[np.uint8], sheet: Sheet) -> bytes:
 def encode_pngs(frames: NDArray[np.uint8], sheet: Sheet) -> dict[str, bytes]:
     """Encode one PNG a frame, by file name."""
     files = {}
+    digits = max(4, len(str(len(frames))))  # so that names sort as frames follow
     for number, frame in enumerate(frames, 1):
         header, pixels = _split_png(frame)
         chunks = [header, *_write_texts(sheet), _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")]
-        files[f"{number:04d}.png"] = SIGNATURE + b"".join(chunks)
+        files[f"{number:0{digits}d}.png"] = SIGNATURE + b"".join(chunks)
     return files
 
 
@@ -80,15 +81,15 @@ def _split_png(frame: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """Compress a frame; return its header chunk and its pixels."""
     still = io.BytesIO()
     Image.fromarray(frame).save(still, "PNG", compress_level=6)
-    parts = list(list_chunks(still.getvalue()))
+    parts = list(_list_chunks(still.getvalue()))
     header = next(content for name, content in parts if name == b"IHDR")
     return _chunk(b"IHDR", header), b"".join(content for name, content in parts if name == b"IDAT")
 
 
-def list_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """List the names and contents of a PNG's chunks."""
+def _list_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """List the names and contents of the chunks of a PNG that was just made."""
     place, chunks = len(SIGNATURE), []
-    while place + 12 <= len(data):
+    while place < len(data):
         length = int.from_bytes(data[place : place + 4], "big")
         chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + length]))
         place += 12 + length
