@@ -222,10 +222,10 @@ def _describe(sheet: Sheet, frames: Pixels, kind: str) -> str:
 
 
 def shrink(frames: Pixels, eighths: int) -> Pixels:
-    """Make frames smaller, to even sides of 16 pixels or more, which every codec can hold."""
+    """Make frames smaller, to even sides of 64 pixels or more, which every codec can hold."""
     from PIL import Image
 
-    width, height = (max(min(16, side), side * eighths // 16 * 2) for side in (frames.shape[2], frames.shape[1]))
+    width, height = (max(min(64, side), side * eighths // 16 * 2) for side in (frames.shape[2], frames.shape[1]))
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)) for frame in frames])
 
 

@@ -90,6 +90,9 @@ def _probe_video(source: Any, kind: str) -> Probe:
         if not file.streams.video:
             raise ValueError("it holds no pictures")
         stream = file.streams.video[0]
+        context: Any = stream.codec_context  # typed as always there, yet None where no decoder is known
+        if context is None:
+            raise ValueError("no decoder is known for its pictures")
         texts = {key.lower(): value for key, value in {**stream.metadata, **file.metadata}.items()}
         rate = stream.average_rate or stream.guessed_rate or Fraction(1)
         time_base = stream.time_base or Fraction(1, 1000)
@@ -100,8 +103,8 @@ def _probe_video(source: Any, kind: str) -> Probe:
                 times.append((start, start + ((packet.duration or 0) * time_base or 1 / rate)))
             if len(times) > MOST_PARTS:
                 raise ValueError(f"it has more than {MOST_PARTS} frames")
-        codec = {"libdav1d": "av1", "hevc": "h265"}.get(stream.codec_context.name, stream.codec_context.name)
-        size = Size(stream.codec_context.width, stream.codec_context.height)
+        codec = {"libdav1d": "av1", "hevc": "h265"}.get(context.name, context.name)
+        size = Size(context.width, context.height)
     seconds = float(max(end for _, end in times) - min(start for start, _ in times)) if times else 0.0
     comment = texts.get("comment", "")[: LONGEST_TEXT + 1]
     return _sum_up((kind, codec), len(times), size, seconds, None, (texts.get("description"), unpack(comment)))
@@ -186,8 +189,11 @@ def _list_chunks(file: BinaryIO, place: int, head: str) -> Iterator[tuple[bytes,
             return
         first, second = struct.unpack(head, found)
         name, length = (second, first) if is_png else (first, second)
-        is_told = name in (b"iTXt", b"XMP ")
-        yield name, file.read(min(length, 2 * LONGEST_TEXT if is_told else 32))
+        wanted = min(length, 2 * LONGEST_TEXT if name in (b"iTXt", b"XMP ") else 32)
+        content = file.read(wanted)
+        if len(content) < wanted:
+            raise ValueError("it breaks off")
+        yield name, content
         place += 8 + length + (4 if is_png else length % 2)
     raise ValueError(f"it has more than {MOST_PARTS} parts")
 
