@@ -5,7 +5,6 @@ It does not know what a step, a chunk or a clip is.
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,7 +100,9 @@ class ReferenceEngine:
             peak = torch.cuda.max_memory_allocated(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
             return peak
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and sys.platform != "win32":
+            import resource  # Windows has none
+
             held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             return held if sys.platform == "darwin" else held * 1024  # Linux counts in KiB, macOS in bytes
         return None
