@@ -182,7 +182,7 @@ def _tree(kind: type[errors.UnstillError], depth: int = 0) -> Iterator[tuple[int
 
 def formats_page() -> Iterator[str]:
     """Yield the page of file formats."""
-    from unstill.formats import CODECS, SUFFIXES
+    from unstill.formats import CODECS, LIMITS_PX, SUFFIXES
     from unstill.formats.gif import FASTEST_FPS
     from unstill.formats.picture import LONGEST_ASPECT, LONGEST_SIDE_PX, READERS, SHORTEST_SIDE_PX
     from unstill.formats.video import CODECS as ENCODERS
@@ -195,10 +195,12 @@ def formats_page() -> Iterator[str]:
         names = ", ".join(code(suffix) for suffix, named in SUFFIXES.items() if named == kind and suffix)
         rows.append((code(kind), names or "a name without a dot: a folder", ", ".join(map(code, codecs)) or "–"))
     yield from table(("`--format`", "names", "`--codec`, the default first"), rows)
-    yield from table(
-        ("codec", "encoder", "constant rate factor at quality 1 and 100"),
-        ((code(codec), code(ENCODERS[codec]), "{} and {}".format(*RATE_FACTORS[codec])) for codec in ENCODERS),
-    )
+    rows = []
+    for name, (shortest, longest) in LIMITS_PX.items():
+        rates = "{} and {}".format(*RATE_FACTORS[name]) if name in RATE_FACTORS else "–"
+        rows.append((code(name), code(ENCODERS[name]) if name in ENCODERS else "–", rates, f"{shortest} to {longest:,}"))
+    header = ("codec or format", "encoder", "constant rate factor at quality 1 and 100", "sides in pixels")
+    yield from table(header, rows)
     yield f"A GIF plays at {FASTEST_FPS} frames a second at most. [Which to choose](../howto/formats.md)."
     yield from ("", "## Pictures", "", f"Read are {', '.join(READERS)}, recognised by their bytes and not by their names.")
     yield f"Sides of {SHORTEST_SIDE_PX} to {LONGEST_SIDE_PX} pixels, up to {LONGEST_ASPECT:g} times as long as wide,"
