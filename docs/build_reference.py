@@ -59,12 +59,13 @@ def knobs_page() -> Iterator[str]:
     """Yield the page of knobs."""
     yield from ("# Knobs", "")
     yield "Every setting of a clip. The same name is an option (`--play-fps`), a keyword in Python (`play_fps=`) and a key of"
-    yield "the configuration file. Other tools' names are accepted in all three places."
+    yield "the configuration file. Other tools' names are accepted in all three places. Defaults are those of the preset `default`;"
+    yield "[the others](#what-the-presets-decide) differ."
     yield ""
     for group in dict.fromkeys(knob.group for knob in KNOBS.values()):
         yield from (f"## {group.capitalize()}", "")
         names = [name for name, knob in KNOBS.items() if knob.group == group]
-        yield from table(("option", "default", "can be", "what it does", "also known as"), map(_knob_row, names))
+        yield from table(("option", "default", "can be", "what it does"), map(_knob_row, names))
     yield from ("## What the presets decide", "")
     yield "Knobs that are not given take these values; `--preset` chooses the column."
     yield ""
@@ -75,14 +76,14 @@ def knobs_page() -> Iterator[str]:
 
 def _knob_row(name: str) -> tuple[str, ...]:
     knob = KNOBS[name]
-    aliases = ", ".join(code(alias) for alias in knob.aliases)
-    return (code("--" + name.replace("_", "-")), _default(name), knob.range, knob.help, aliases)
+    also = f" Also {', '.join(map(code, knob.aliases))}." if knob.aliases else ""
+    return (code("--" + name.replace("_", "-")), _default(name), knob.range, knob.help + also)
 
 
 def _default(name: str) -> str:
     value = DEFAULTS[name]
     if value is None:
-        return "preset" if name in PRESETS["default"].knobs else "unset"
+        return str(PRESETS["default"].knobs.get(name, "unset"))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
