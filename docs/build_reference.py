@@ -59,8 +59,8 @@ def knobs_page() -> Iterator[str]:
     """Yield the page of knobs."""
     yield from ("# Knobs", "")
     yield "Every setting of a clip. The same name is an option (`--play-fps`), a keyword in Python (`play_fps=`) and a key of"
-    yield "the configuration file. Other tools' names are accepted in all three places. Defaults are those of the preset `default`;"
-    yield "[the others](#what-the-presets-decide) differ."
+    yield "the configuration file. Other tools' names are accepted in all three places. Defaults are those of the preset"
+    yield "`default`; [the others](#what-the-presets-decide) differ."
     yield ""
     for group in dict.fromkeys(knob.group for knob in KNOBS.values()):
         yield from (f"## {group.capitalize()}", "")
