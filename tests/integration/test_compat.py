@@ -380,6 +380,17 @@ def test_a_model_that_is_not_here_is_fetched_once_with_its_licence_said(miniatur
     assert again.name_or_path == "someone/svd-small"
 
 
+@pytest.mark.parametrize(("given", "sent"), [(True, "hf_stored"), (None, "hf_stored"), (False, None), ("hf_other", "hf_other")])
+def test_a_token_means_what_it_does_in_diffusers(miniature, tmp_path, monkeypatch, given, sent):
+    """True is the login that is stored; the hub here is open, so that each of them gets the model."""
+    monkeypatch.setenv("HF_TOKEN", "hf_stored")
+    with LoopbackHub() as hub:
+        hub.add("someone/svd-small", miniature)
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url())
+        Ours.from_pretrained("someone/svd-small", cache_dir=tmp_path, token=given)
+    assert {asked.token for asked in hub.log if asked.server == "hub"} == {sent}
+
+
 def test_offline_nothing_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelMissing, match="not on this machine"):

@@ -74,6 +74,8 @@ def read_wishes(keywords: Mapping[str, Any]) -> Wishes:
         hint = f"did you mean {near[0]}?" if near else f"unstill knows {', '.join(names)}"
         raise TypeError(f"from_pretrained() got an unexpected keyword argument {name!r}; {hint}")
     wishes = Wishes(**{name: value for name, value in keywords.items() if name in names})
+    if keywords.get("token") is True:  # "the login that is stored", in huggingface_hub's words
+        wishes = replace(wishes, token=None)
     if wishes.variant not in (None, "fp16", "fp32"):
         raise RequestError(f"variant must be fp16 or None, not {wishes.variant!a}")
     return wishes
