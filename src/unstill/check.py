@@ -14,13 +14,14 @@ from unstill.errors import ResultError
 
 GREY_LEVELS = 255.0
 BLACK = 2 / GREY_LEVELS  # brighter than this anywhere is not black
+FLAT = 0.5 / GREY_LEVELS  # a frame that varies less than this shows nothing, once rounded to 8 bits
 STILL = 0.1  # mean change in grey levels; rounding to 8 bits alone hides anything below
 
 
 def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
     """Refuse frames that are not finite, black or of one colour; report the others' numbers."""
-    values_FCHW = frames.values_FCHW
-    refuse_broken(values_FCHW)
+    values_FCHW, picture_CHW = frames.values_FCHW, _kept_picture(image)
+    refuse_broken(values_FCHW, picture_CHW)
     change = (values_FCHW[1:] - values_FCHW[:-1]).abs().mean().item() * GREY_LEVELS
     warnings = list(plan.warnings)
     if change < STILL:
@@ -31,7 +32,7 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
         frames=values_FCHW.shape[0],
         size=plan.clip_size,
         mean_change=round(change, 3),
-        fidelity_db=round(_fidelity_db(values_FCHW[0], image), 2),
+        fidelity_db=round(_fidelity_db(values_FCHW[0], picture_CHW), 2),
         device=plan.device,
         dtype=plan.dtype,
         engine=plan.engine,
@@ -39,24 +40,26 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
     )
 
 
-def refuse_broken(values_FCHW: torch.Tensor) -> None:
-    """Raise when a frame is not finite or black, or the whole clip is of one colour."""
+def refuse_broken(values_FCHW: torch.Tensor, picture_CHW: torch.Tensor) -> None:
+    """Raise when a frame is not finite, black, or of one colour; a picture of one colour may give such frames."""
     finite_F = values_FCHW.isfinite().flatten(1).all(1)
     if not bool(finite_F.all()):
         raise ResultError(
             f"{int((~finite_F).sum())} of {len(finite_F)} frames are not finite, the first is frame {_first(~finite_F)}",
             hint="--dtype fp32, or bf16 where the GPU has it: fp16 overflowed",
         )
-    black_F = values_FCHW.flatten(1).amax(1) < BLACK
-    if bool(black_F.any()) and float(values_FCHW[0].amax()) >= BLACK:
+    flat_F = _spread(values_FCHW) < FLAT
+    if bool(flat_F.any()) and float(_spread(picture_CHW[None])) >= FLAT:
+        kind = "black" if float(values_FCHW[flat_F].amax()) < BLACK else "of one colour"
         raise ResultError(
-            f"{int(black_F.sum())} of {len(black_F)} frames are black, the first is frame {_first(black_F)}",
-            hint="--dtype fp32",
+            f"{int(flat_F.sum())} of {len(flat_F)} frames are {kind}, the first is frame {_first(flat_F)}",
+            hint="--dtype fp32; if that does not help, check the files",
         )
-    if float(values_FCHW.std()) < 1 / GREY_LEVELS:
-        raise ResultError(
-            "Every frame is of one and the same colour", hint="--dtype fp32; if it stays, check the model's files"
-        )
+
+
+def _spread(values_FCHW: torch.Tensor) -> torch.Tensor:
+    """Return for each frame the largest spread of a channel over the frame."""
+    return values_FCHW.flatten(2).std(2).amax(1)
 
 
 def _first(mask_F: torch.Tensor) -> int:
@@ -64,10 +67,14 @@ def _first(mask_F: torch.Tensor) -> int:
     return int(mask_F.int().argmax()) + 1
 
 
-def _fidelity_db(first_CHW: torch.Tensor, image: PreparedImage) -> float:
+def _fidelity_db(first_CHW: torch.Tensor, picture_CHW: torch.Tensor) -> float:
     """Compare the first frame with the picture: PSNR, at most 99 dB."""
+    error = (first_CHW - picture_CHW).square().mean().item()
+    return 99.0 if error == 0 else min(99.0, -10 * math.log10(error))
+
+
+def _kept_picture(image: PreparedImage) -> torch.Tensor:
+    """Return the part of the picture that the clip keeps, in 0–1."""
     box = image.content
     part = image.canvas_HWC[box.top : box.top + box.height, box.left : box.left + box.width]
-    wanted = torch.from_numpy(part.copy()).permute(2, 0, 1).float() / GREY_LEVELS
-    error = (first_CHW - wanted).square().mean().item()
-    return 99.0 if error == 0 else min(99.0, -10 * math.log10(error))
+    return torch.from_numpy(part.copy()).permute(2, 0, 1).float() / GREY_LEVELS

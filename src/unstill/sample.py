@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unstill.artifacts import Latents, Plan, PreparedImage, Step
 from unstill.engine import Engine
+from unstill.errors import ResultError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,8 @@ def sample(
     pixels = scale_pixels(image.canvas_HWC)
     assert plan.request.noise is not None
     encoded = engine.encode(pixels + plan.request.noise * draws.picture_BCHW)
+    if not bool(encoded.isfinite().all()):
+        raise ResultError("The encoded picture is not finite: the encoder overflowed", hint="--dtype fp32, or bf16 on a GPU")
     denoise = engine.denoiser(engine.embed(image.source_HWC), encoded, plan)
     to_rgb = fit_colours(encoded * engine.latent_scale, pixels)
     sigmas = engine.schedule.sigmas(plan.steps) if sigmas is None else sigmas

@@ -28,24 +28,32 @@ def test_one_pixel_that_is_not_finite_refuses_the_clip(value, frame):
     frames = GOOD.clone()
     frames[frame, 1, 3, 3] = value
     with pytest.raises(ResultError, match=f"1 of 5 frames are not finite, the first is frame {frame + 1}"):
-        refuse_broken(frames)
+        refuse_broken(frames, GOOD[0])
 
 
-def test_a_black_frame_among_others_is_refused():
+@pytest.mark.parametrize("frame", [0, 2, 4])
+@pytest.mark.parametrize(("level", "kind"), [(0.0, "black"), (0.5, "of one colour"), (1.0, "of one colour")])
+def test_one_frame_that_shows_nothing_refuses_the_clip(frame, level, kind):
     frames = GOOD.clone()
-    frames[2] = 0
-    with pytest.raises(ResultError, match="1 of 5 frames are black, the first is frame 3"):
-        refuse_broken(frames)
+    frames[frame] = level
+    with pytest.raises(ResultError, match=f"1 of 5 frames are {kind}, the first is frame {frame + 1}"):
+        refuse_broken(frames, GOOD[0])
 
 
-@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_a_clip_of_one_colour_is_refused(level):
-    with pytest.raises(ResultError, match="one and the same colour"):
-        refuse_broken(torch.full((3, 3, 8, 8), level))
+def test_a_frame_of_one_colour_is_found_whatever_the_colour():
+    """Its channels differ, its pixels do not."""
+    frames = GOOD.clone()
+    frames[1] = torch.tensor([0.1, 0.5, 0.9])[:, None, None]
+    with pytest.raises(ResultError, match="of one colour"):
+        refuse_broken(frames, GOOD[0])
+
+
+def test_a_picture_of_one_colour_may_give_a_clip_of_one_colour():
+    refuse_broken(torch.zeros(3, 3, 8, 8), torch.zeros(3, 8, 8))
 
 
 def test_a_night_picture_is_not_called_black():
-    refuse_broken(GOOD * 0.05)
+    refuse_broken(GOOD * 0.05, GOOD[0] * 0.05)
 
 
 def test_change_is_counted_in_grey_levels():
