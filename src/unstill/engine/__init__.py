@@ -38,6 +38,9 @@ class Engine(Protocol):
     def decode(self, latents_FCHW: Tensor) -> Tensor:
         """Decode scaled latents of neighbouring frames at once into float32 pixels in [−1, 1], on the CPU."""
 
+    def wait(self) -> None:
+        """Return when the device has done what it was given."""
+
     def peak_bytes(self) -> int | None:
         """Return the most device memory held since the last call, where the device can tell."""
 

@@ -25,6 +25,7 @@ class Places:
         if self.offload and self._there is not part:
             if self._there is not None:
                 self._there.to("cpu")
-            self._there = part
+                self._there = None
             part.to(self.device)
+            self._there = part  # only now: a move that fails leaves nothing on the device
         yield

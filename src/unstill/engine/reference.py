@@ -94,6 +94,13 @@ class ReferenceEngine:
         finally:
             self.vae.to(self.dtype)
 
+    def wait(self) -> None:
+        """Return when the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
     def peak_bytes(self) -> int | None:
         """Return the most device memory held since the last call; on a CPU the most this process ever held."""
         if self.device.type == "cuda":

@@ -1,0 +1,31 @@
+"""Running out of memory, on any device, as one error that says what to try. It does not know what was running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from unstill.errors import MachineError
+
+LESS_MEMORY = {  # what to try where memory ran out
+    "load": "--offload keeps one part of the model on the device at a time; --dtype fp16 halves it",
+    "sample": "--offload, --forward-chunk 5, or a smaller --size",
+    "decode": "--decode-chunk 4 decodes four frames at a time (brightness may step at the seams), or a smaller --size",
+}
+# CUDA has a class for it; the CPU's and Apple's allocators raise a plain RuntimeError with these words.
+ALLOCATORS = ("DefaultCPUAllocator", "MPS backend out of memory", "not enough memory", "can't allocate memory")
+
+
+@contextmanager
+def explain_memory(stage: str) -> Iterator[None]:
+    """Turn running out of memory into a MachineError; let every other error pass as it is."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        told = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in ALLOCATORS)
+        if not known:
+            raise
+        raise MachineError(f"The device has too little memory to {stage}: {told}", hint=LESS_MEMORY.get(stage)) from error
