@@ -61,7 +61,7 @@ class Request:
     )  # fmt: skip
     noise: float | None = _knob(
         None, values.number(0, 1), "Noise put on the picture: more frees the motion and drifts from the picture.", "motion",
-        "0–1", aliases=("noise_aug_strength", "cond_aug", "augmentation_level"),
+        "0–1", aliases=("noise_aug_strength", "cond_aug"),
     )  # fmt: skip
     fps: int | None = _knob(
         None, values.whole(1, 120), "Frame rate that the model imagines: lower moves more between frames.", "motion", "1–120"
@@ -131,7 +131,11 @@ class Request:
     colors: int = _knob(256, values.whole(2, 256), "Colours in a GIF.", "file", "2–256")
     dither: str = _choice("sierra", ("sierra", "bayer", "none"), "How a GIF mixes colours: best, steady, or not.", "file")
     max_bytes: int | None = _knob(
-        None, values.byte_count(10_000, 2**40), "Largest file allowed; a GIF is reduced until it fits.", "file", "5MB"
+        None,
+        values.byte_count(10_000, 2**40),
+        "Largest file allowed: quality, colours, then size give way.",
+        "file",
+        "5MB",
     )
     recipe: bool = _knob(True, values.flag, "Write into the file how it was made.", "file", "true | false")
 
@@ -148,9 +152,25 @@ class Request:
         if problems:
             raise RequestError(problems)
 
+    @property
+    def file_fps(self) -> float:
+        """The rate at which a file plays: play_fps, else the fps that the model imagines, else diffusers' own."""
+        return float(self.play_fps or self.fps or PRESETS["default"].knobs["fps"])
+
     def replace(self, **knobs: Any) -> Request:
         """Return a copy with some knobs changed."""
         return dataclasses.replace(self, **knobs)
+
+    def for_file(self, mapping: Mapping[str, Any]) -> Request:
+        """Return a copy with some knobs of the file changed; the others have shaped the frames already."""
+        knobs, problems = _rename(mapping)
+        for name in knobs:
+            if KNOBS[name].group != "file":
+                instead = "; play_fps is the rate of the file" if name == "fps" else ""
+                problems.append(f"{name} shapes the frames, and these are made{instead}")
+        if problems:
+            raise RequestError(problems)
+        return self.replace(**knobs)
 
     def to_dict(self) -> dict[str, Any]:
         """Give every knob that is set, as JSON values that `from_mapping` reads back."""
@@ -188,13 +208,11 @@ def _rename(mapping: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     knobs: dict[str, Any] = {}
     problems: list[str] = []
     given: dict[str, str] = {}
-    for written, value in mapping.items():
-        key = str(written).replace("-", "_")
-        if value is None:
-            continue
+    spelled = {str(written).replace("-", "_"): value for written, value in mapping.items() if value is not None}
+    for key, value in spelled.items():
         name = ALIASES.get(key, key)
         if name not in KNOBS:
-            problems.append(f"{values.show(written)} is not a knob{_suggestion(key)}")
+            problems.append(f"{values.show(key)} is not a knob{_suggestion(key)}")
         elif key in _PARTS.get(name, ()):
             continue
         elif name in given:
@@ -203,7 +221,7 @@ def _rename(mapping: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             given[name] = key
             knobs[name] = value
     for name, parts in _PARTS.items():
-        _join(name, parts, mapping, knobs, problems)
+        _join(name, parts, spelled, knobs, problems)
     return knobs, problems
 
 
@@ -246,13 +264,14 @@ class Preset:
 _DIFFUSERS = {"motion": 127, "noise": 0.02, "fps": 7, "steps": 25, "guidance": "1.0:3.0"}
 PRESETS = {
     "default": Preset("what the diffusers pipeline does when nothing is said", _DIFFUSERS),
+    # Stability's scripts say fps_id 6 and motion 127 for all three, and 1.1 was tuned at exactly these: our fps 7.
     "stability": Preset(
         "what Stability's own sampling configuration does, for each checkpoint",
         _DIFFUSERS,
         {
             "svd": {"steps": 25, "guidance": "1.0:2.5"},
             "svd-xt": {"steps": 30, "guidance": "1.5:3.0"},
-            "svd-xt-1.1": {"steps": 30, "guidance": "1.5:3.0", "fps": 6},
+            "svd-xt-1.1": {"steps": 30, "guidance": "1.5:3.0"},
         },
     ),
     "draft": Preset(
@@ -268,7 +287,7 @@ def settle(request: Request, family: str, frames: int) -> Request:
     standard = {"frames": frames, **PRESETS[request.preset].for_model(family)}
     missing = {name: value for name, value in standard.items() if getattr(request, name) is None}
     settled = request.replace(**missing)
-    return settled.replace(play_fps=settled.play_fps or settled.fps)
+    return settled.replace(play_fps=settled.file_fps)
 
 
 def advise(request: Request, trained_frames: int) -> list[str]:
@@ -279,7 +298,7 @@ def advise(request: Request, trained_frames: int) -> list[str]:
         said.append(f"noise {request.noise:g} is above 0.135, the most seen in training: expect the clip to leave the picture")
     if request.fps is not None and not 5 <= request.fps <= 30:
         said.append(f"fps {request.fps} is outside 5–30, what was seen in training: expect odd or broken motion")
-    if request.frames is not None and request.frames != trained_frames:
+    if request.frames is not None and request.frames != trained_frames and request.preset != "draft":
         said.append(f"{request.frames} frames, but the model was trained on {trained_frames}: expect weaker motion or drift")
     if request.steps is not None and request.steps < 20 and request.preset != "draft":
         said.append(f"{request.steps} steps are few: under 20 is visibly worse")

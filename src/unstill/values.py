@@ -224,9 +224,16 @@ def _number(value: Any, wanted: str) -> int | float:
     ):
         spelled = value.strip()
         value = int(spelled) if re.fullmatch(r"[+-]?[0-9]+", spelled) else float(spelled)
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not _is_finite(value):
         raise ValueError(f"{wanted}, not {show(value)}")
     return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def _pair(value: Any, kind: type) -> tuple[Any, ...]:

@@ -144,7 +144,7 @@ def _check_frames(frames: Any, codec: str) -> Pixels:
 def make_sheet(clip: Clip, request: Request) -> Sheet:
     """Gather what every format is told beside the frames."""
     return Sheet(
-        play_fps=read_fps(request.play_fps or request.fps or 7),  # 7 is the rate of every preset
+        play_fps=read_fps(request.file_fps),
         quality=request.quality,
         loop=request.loop,
         colors=request.colors,

@@ -48,6 +48,27 @@ def test_one_end_of_guidance_leaves_the_other_at_its_default():
     assert Request.from_mapping({"max_guidance_scale": 2}).guidance == Guidance(1, 2)
 
 
+@pytest.mark.parametrize("dash", ["_", "-"])
+def test_aliases_may_be_written_with_dashes(dash):
+    mapping = {f"min{dash}guidance{dash}scale": 2, f"max{dash}guidance{dash}scale": 5, f"motion{dash}bucket{dash}id": 9}
+    request = Request.from_mapping(mapping)
+    assert (request.guidance, request.motion) == (Guidance(2, 5), 9)
+
+
+def test_comfyuis_noise_is_not_taken_for_ours():
+    """Its augmentation_level is added to pixels in [0, 1]: the same number is twice the noise."""
+    with pytest.raises(RequestError, match="augmentation_level"):
+        Request.from_mapping({"augmentation_level": 0.1})
+
+
+def test_a_file_can_be_changed_after_the_frames_are_made_but_the_frames_cannot():
+    settled = settle(Request(), "svd", 14)
+    assert settled.for_file({"play-fps": 20, "loop": 1}).file_fps == 20
+    for name, said in {"motion": "shapes the frames", "fps": "play_fps is the rate", "fsp": "did you mean fps"}.items():
+        with pytest.raises(RequestError, match=said):
+            settled.for_file({name: 9})
+
+
 def test_width_and_height_make_one_size():
     assert Request.from_mapping({"width": 512, "height": 320}).size == Size(512, 320)
 
@@ -77,6 +98,7 @@ def test_a_request_survives_json():
 def test_the_stability_preset_differs_by_checkpoint(family, steps, guidance):
     settled = settle(Request(preset="stability"), family, 25)
     assert (settled.steps, settled.guidance) == (steps, guidance)
+    assert (settled.fps - 1, settled.motion) == (6, 127), "Stability's fps_id and motion_bucket_id"
 
 
 def test_what_is_asked_beats_the_preset():
@@ -100,9 +122,7 @@ def test_values_outside_training_are_warned_about(knobs, said):
     assert any(said in warning for warning in warnings)
 
 
-@pytest.mark.parametrize(
-    "knobs", [{}, {"noise": 0.135, "fps": 5}, {"fps": 30}, {"size": "576x1024"}, {"preset": "draft", "frames": 25}]
-)
+@pytest.mark.parametrize("knobs", [{}, {"noise": 0.135, "fps": 5}, {"fps": 30}, {"size": "576x1024"}, {"preset": "draft"}])
 def test_values_inside_training_are_not(knobs):
     assert advise(settle(Request(**knobs), "svd-xt", 25), 25) == []
 
