@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unstill.artifacts import Clip, Progress, Report, Step
     from unstill.errors import UnstillError
-    from unstill.generate import animate, generate
+    from unstill.generate import animate
     from unstill.request import Request
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "Progress", "Report", "Request", "Step", "UnstillError", "animate", "generate"]
+__all__ = ["Clip", "Progress", "Report", "Request", "Step", "UnstillError", "animate"]
 
 _HOMES = {
     "animate": "generate",
-    "generate": "generate",
     "Clip": "artifacts",
     "Progress": "artifacts",
     "Report": "artifacts",

@@ -169,14 +169,14 @@ class Clip:
 
     def save(self, path: str | Path, **knobs: Any) -> Path:
         """Write the clip; the format goes by the name. File knobs such as `play_fps` may be given."""
-        return self.writer(self, Path(path), self.request.replace(**knobs))
+        return self.writer(self, Path(path), self.request.for_file(knobs))
 
 
 @dataclass(frozen=True)
 class Progress:
     """What a caller who watches is told: a stage, and how far it has come."""
 
-    stage: str  # prepare | load | encode | sample | decode | write
+    stage: str  # prepare | load | sample | decode | check | write
     done: int
     total: int
     step: Step | None = None  # while sampling

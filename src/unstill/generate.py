@@ -22,18 +22,13 @@ from unstill.catalog.find import find_model
 from unstill.check import check
 from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine
-from unstill.errors import MachineError
+from unstill.engine.memory_errors import explain_memory
+from unstill.errors import WriteError
 from unstill.plan import look_at_machine, make_plan
 from unstill.prepare import Source, prepare
 from unstill.request import Request
 from unstill.sample import sample
 from unstill.write import check_target, write
-
-LESS_MEMORY = {  # what to try where memory ran out
-    "load": "--offload keeps one part of the model on the device at a time; --dtype fp16 halves it",
-    "sample": "--offload, --forward-chunk 5, or a smaller --size",
-    "decode": "--decode-chunk 4 decodes four frames at a time (brightness may step at the seams), or a smaller --size",
-}
 
 
 def ignore(progress: Progress) -> None:
@@ -53,6 +48,7 @@ def generate(
     """Make the clip that the request describes, and write it if `out` says where."""
     if out is not None:
         check_target(out, request)  # a clip that has nowhere to go is not worth an hour
+        refuse_replacing(out, picture)
     clock = Clock(watch)
     with clock.stage("prepare"):
         image, plan = foresee(request, picture)
@@ -72,11 +68,19 @@ def generate(
         return replace(clip, path=clip.save(out))
 
 
+def refuse_replacing(out: Path, picture: Source) -> None:
+    """Refuse to write the clip over the picture that it is made from."""
+    if isinstance(picture, (str, Path)) and out.exists() and Path(picture).exists() and out.samefile(picture):
+        raise WriteError("The clip would replace the picture itself", hint="give it another name")
+
+
 def foresee(request: Request, picture: Source) -> tuple[PreparedImage, Plan]:
     """Read the picture and plan the run, without running anything."""
-    files = find_model(request.model, prefer="fp32" if request.dtype == "fp32" else "fp16")
+    machine = look_at_machine(request.device)
+    dtype = machine.dtypes[0] if request.dtype == "auto" else request.dtype
+    files = find_model(request.model, prefer="fp32" if dtype == "fp32" else "fp16")
     image = prepare(picture, request)
-    return image, make_plan(request, image, files, look_at_machine(request.device))
+    return image, make_plan(request, image, files, machine)
 
 
 def run_steps(plan: Plan, image: PreparedImage, engine: Engine, watch: Watch) -> Latents:
@@ -86,6 +90,7 @@ def run_steps(plan: Plan, image: PreparedImage, engine: Engine, watch: Watch) ->
         watch(Progress("sample", step.number, step.total, step))
         latents = step.latents
     assert latents is not None
+    engine.wait()  # steps are queued on a GPU: without this their time would count as decoding
     return latents
 
 
@@ -120,9 +125,6 @@ class Clock:
         """Announce a stage, run it, and note its seconds."""
         self._watch(Progress(name, 0, 1))
         start = time.perf_counter()
-        try:
+        with explain_memory(name):
             yield
-        except torch.OutOfMemoryError as error:
-            told = str(error).splitlines()[0][:200]
-            raise MachineError(f"The device has too little memory to {name}: {told}", hint=LESS_MEMORY.get(name)) from error
         self.stages_s[name] = round(time.perf_counter() - start, 3)

@@ -109,6 +109,60 @@ def test_a_watcher_can_stop_the_run_and_no_file_is_left(clip_of, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("part", ["encoder.conv_out.weight", "decoder.conv_out.weight"])
+def test_a_network_that_breaks_down_is_found_and_nothing_is_written(clip_of, miniature, tmp_path, part):
+    """Weights that overflow give values that are not finite; other tools export them as black."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(miniature, broken)
+    for path in (broken / "vae").glob("*.safetensors"):
+        tensors = load_file(path)
+        tensors[part] = tensors[part] * float("inf")
+        save_file(tensors, path)
+    with pytest.raises(ResultError, match="not finite"):
+        clip_of(model=str(broken), out=tmp_path / "clip.mp4")
+    assert not (tmp_path / "clip.mp4").exists()
+
+
+def test_a_clip_does_not_replace_its_picture(clip_of, photo, tmp_path):
+    picture = tmp_path / "mine.gif"
+    Image.open(photo).save(picture)
+    before = picture.read_bytes()
+    with pytest.raises(WriteError, match="replace the picture"):
+        clip_of(picture=str(picture), out=picture)
+    assert picture.read_bytes() == before
+
+
+def test_saving_again_changes_the_file_and_never_the_frames(clip_of, tmp_path):
+    clip = clip_of()
+    with pytest.raises(RequestError, match="shapes the frames"):
+        clip.save(tmp_path / "c.gif", motion=200)
+    assert Image.open(clip.save(tmp_path / "c.gif", play_fps=20)).info["duration"] == 50
+
+
+@pytest.mark.parametrize(
+    "words", ["DefaultCPUAllocator: not enough memory: you tried to allocate", "MPS backend out of memory"]
+)
+def test_every_devices_way_to_run_out_of_memory_is_known(clip_of, words):
+    def fill_memory(progress: Progress) -> None:
+        if progress.stage == "sample" and progress.done:
+            raise RuntimeError(words)
+
+    with pytest.raises(MachineError, match="too little memory to sample"):
+        clip_of(watch=fill_memory)
+
+
+def test_other_errors_pass_as_they_are(clip_of):
+    def break_down(progress: Progress) -> None:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        clip_of(watch=break_down)
+
+
 @pytest.mark.parametrize("stage", ["sample", "decode"])
 def test_a_device_out_of_memory_is_an_error_that_says_what_to_try(clip_of, stage):
     import torch
@@ -140,23 +194,6 @@ def test_what_cannot_be_is_said_before_the_work(clip_of, tmp_path, knobs, error)
     with pytest.raises(error):
         clip_of(out=tmp_path / "clip.mp4", **knobs)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_network_that_breaks_down_is_found_and_nothing_is_written(clip_of, miniature, tmp_path):
-    """Weights that overflow give frames that are not finite; other tools export them as black."""
-    import shutil
-
-    from safetensors.torch import load_file, save_file
-
-    broken = tmp_path / "broken"
-    shutil.copytree(miniature, broken)
-    for path in (broken / "vae").glob("*.safetensors"):
-        tensors = load_file(path)
-        tensors["decoder.conv_out.weight"] = tensors["decoder.conv_out.weight"] * float("inf")
-        save_file(tensors, path)
-    with pytest.raises(ResultError, match="not finite"):
-        clip_of(model=str(broken), out=tmp_path / "clip.mp4")
-    assert not (tmp_path / "clip.mp4").exists()
 
 
 def test_a_grey_picture_and_one_with_alpha_are_pictures_too(clip_of):
