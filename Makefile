@@ -30,6 +30,10 @@ check: .venv/ready  ## lint, format, types, layers, fast tests, under a minute
 format: .venv/ready  ## put the code in order
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
 
+bench: .venv/ready  ## what can be measured on this machine: start-up; with a GPU also a full-size clip
+	@$(RUN) bench/start_up.py
+	@! $(RUN) -c 'import torch; raise SystemExit(not torch.cuda.is_available())' || $(RUN) bench/full_clip.py --folder build/svd-random
+
 docs: .venv/ready  ## write docs/reference from the code
 	@$(RUN) docs/build_reference.py
 
