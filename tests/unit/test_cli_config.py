@@ -1,6 +1,7 @@
 """cli/config.py: a file that sets knobs, below what is given."""
 
 import json
+import tomllib
 
 import pytest
 
@@ -98,6 +99,14 @@ def test_the_command_shows_the_place_and_what_is_set(write, capsys):
     path = write('[animate]\nmotion = 150\nmodel = "svd"\nping_pong = true\n')
     assert main(["config"]) == 0
     assert capsys.readouterr().out == f'{path}\n  model = "svd"\n  motion = 150\n  ping_pong = true\n'
+
+
+@pytest.mark.parametrize("model", ["C:\\models\\svd", 'my "best" svd', "tab\tand\x7f", "zoë 🎞"])
+def test_what_the_command_shows_can_be_written_into_a_file(model, write, capsys):
+    write("[animate]\nmodel = " + json.dumps(model, ensure_ascii=False).replace("\x7f", "\\u007f") + "\nplay_fps = 12.5\n")
+    assert main(["config"]) == 0
+    shown = capsys.readouterr().out.partition("\n")[2]
+    assert tomllib.loads(shown) == {"model": model, "play_fps": 12.5}
 
 
 def test_the_command_gives_json(place, capsys):

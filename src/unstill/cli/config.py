@@ -10,6 +10,7 @@ What is given on the command line wins over it. `unstill config` shows it. It do
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -105,4 +106,6 @@ def config(as_json: bool, debug: bool) -> None:
 
 
 def _write_toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")  # TOML's strings are JSON's but for DEL
+    return str(value).lower() if isinstance(value, bool) else str(value)
