@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from unstill.catalog.find import find_model, guess_single, hash_weights
+from unstill.catalog.fingerprint import fingerprint
+from unstill.catalog.find import find_model, guess_single
 from unstill.catalog.inventory import list_models, read_record
 from unstill.catalog.known import CATALOG, is_repository, look_up, suggest
 from unstill.catalog.record import Licence, Record, make_licence, read_licence, save_record
@@ -102,7 +103,7 @@ class TestFolders:
         assert files.configs["vae"] == {"part": "vae"}
         assert names(files)["unet"] == ["diffusion_pytorch_model.fp16.safetensors"]
         assert files.weights_bytes == len("unet fp16" + "vae fp16" + "image_encoder fp16")
-        assert (files.revision, dict(files.sha256), files.licence) == (None, {}, None)
+        assert (files.revision, files.licence) == (None, None)
 
     @pytest.mark.parametrize("prefer", ["fp16", "fp32"])
     def test_of_two_variants_the_preferred_one_is_taken(self, tmp_path, prefer):
@@ -214,10 +215,14 @@ class TestFolders:
             find_model(str(tmp_path / "m"))
         assert str(tmp_path) not in str(caught.value)
 
-    def test_hashes_are_made_on_request(self, tmp_path):
-        files = find_model(str(make_folder(tmp_path / "m")))
-        assert hash_weights(files)["vae/diffusion_pytorch_model.fp16.safetensors"] == hashlib.sha256(b"vae fp16").hexdigest()
-        assert len(hash_weights(files)) == 3
+    def test_weights_without_a_digest_have_a_fingerprint_by_their_names_in_the_model(self, tmp_path):
+        folder = make_folder(tmp_path / "m")
+        before, name = find_model(str(folder)).sha256, "vae/diffusion_pytorch_model.fp16.safetensors"
+        assert set(before) == {*(f"{part}/{stem}.fp16.safetensors" for part, stem in PARTS.items())}
+        assert all(digest.startswith("sampled-sha256:") for digest in before.values())
+        (folder / name).write_text("vae fp61")
+        after = find_model(str(folder)).sha256
+        assert {key for key in before if before[key] != after[key]} == {name}
 
 
 class TestSingleFiles:
@@ -241,7 +246,7 @@ class TestSingleFiles:
         assert (files.name, files.layout, files.family, files.frames) == (name, "single-file", family, frames)
         assert files.weights == {"checkpoint": (tmp_path / name,)}
         assert (files.configs, files.weights_bytes) == ({}, 7)
-        assert hash_weights(files) == {name: hashlib.sha256(b"weights").hexdigest()}
+        assert files.sha256 == {name: fingerprint(tmp_path / name)}
 
     def test_every_published_name_is_understood_as_the_catalogue_says(self):
         for model in CATALOG.values():
@@ -277,7 +282,8 @@ class TestCache:
     def test_hashes_are_read_off_the_names_of_the_blobs(self, tmp_path):
         make_cached(tmp_path, CATALOG["svd"].repository)
         files = find_model("svd", cache=tmp_path)
-        assert files.sha256 == hash_weights(files)
+        assert files.sha256["vae/diffusion_pytorch_model.fp16.safetensors"] == hashlib.sha256(b"vae fp16").hexdigest()
+        assert {len(digest) for digest in files.sha256.values()} == {64}
 
     def test_frames_of_a_known_model_are_the_catalogues(self, tmp_path):
         make_cached(tmp_path, CATALOG["svd-xt-1.1"].repository, frames=14)

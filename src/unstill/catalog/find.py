@@ -1,11 +1,10 @@
 """Find a model on this machine: a known name, a repository in the Hugging Face cache, a folder, or a single file.
 
-It never asks the network, and reads configs but no weights. It does not know how a model is fetched.
+It never asks the network, and reads configs but of the weights no more than a fingerprint needs. It does not know how a model is fetched.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Collection
@@ -14,6 +13,7 @@ from typing import Any
 
 from unstill.artifacts import ModelFiles
 from unstill.catalog import cache as hub_cache
+from unstill.catalog.fingerprint import fingerprint
 from unstill.catalog.known import KnownModel, is_repository, look_up, suggest
 from unstill.catalog.layout import (
     PICKLES,
@@ -113,7 +113,7 @@ def _make_files(
     paths = [path for files in weights.values() for path in files]
     names = {path: path.relative_to(folder).as_posix() for path in paths}
     recorded = record.sha256 if record else {}
-    known = {names[path]: recorded.get(names[path]) or hub_cache.read_sha256(path) for path in paths}
+    digests = (recorded.get(names[path]) or hub_cache.read_sha256(path) or fingerprint(path) for path in paths)
     licence = record.licence if record else read_licence(folder)
     return ModelFiles(
         name=label,
@@ -124,7 +124,7 @@ def _make_files(
         frames=frames,
         weights_bytes=sum(path.stat().st_size for path in paths),
         revision=folder.name if folder.parent.name == "snapshots" else None,
-        sha256={name: digest for name, digest in known.items() if digest},
+        sha256=dict(zip(names.values(), digests, strict=True)),
         licence=str(licence) if licence else None,
     )
 
@@ -180,14 +180,3 @@ def guess_single(label: str) -> tuple[str, int]:
     extended = re.search(r"(^|[^a-z])xt([^a-z]|$)", label.lower()) is not None
     frames = 25 if extended or not re.search(r"svd|img2vid", label.lower()) else 14
     return guess_family(label, frames), frames
-
-
-def hash_weights(files: ModelFiles) -> dict[str, str]:
-    """Hash every weight file, by its name inside the model; reads all of it, 2 to 9 s for 4.5 GB."""
-    hashes = {}
-    for part, paths in files.weights.items():
-        for path in paths:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            hashes[path.name if part == "checkpoint" else f"{part}/{path.name}"] = digest
-    return hashes
