@@ -19,6 +19,7 @@ from PIL import Image
 
 from hub import LoopbackHub
 from unstill.cli import main
+from unstill.cli.progress import STAGES
 from unstill.formats.probe import probe
 
 SVD = "stabilityai/stable-video-diffusion-img2vid"
@@ -134,6 +135,11 @@ def test_a_named_clip_replaces_what_was_there(animate, place):
     (place / "clip.gif").write_text("old")
     assert animate("-o", "clip.gif") == 0
     assert (place / "clip.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_the_line_has_words_for_every_stage_that_is_run_and_no_other(animate, capsys):
+    assert animate("--json") == 0
+    assert list(STAGES) == list(json.loads(capsys.readouterr().out)["report"]["stages_s"])
 
 
 def test_json_tells_path_report_knobs_recipe_and_warnings(animate, capsys):

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 STAGES = {
     "prepare": ("Reading the picture", "part"),
     "load": ("Loading the model", "part"),
-    "encode": ("Encoding the picture", "part"),
     "sample": ("Sampling", "step"),
     "decode": ("Decoding", "frame"),
     "check": ("Checking", "frame"),
