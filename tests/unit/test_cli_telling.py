@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,11 @@ def test_ping_pong_shows_the_turning_points_once():
 
 def test_the_playback_rate_is_the_files_own():
     assert "0.5 s at 30 fps" in describe_clip(make_clip(play_fps=30))
+
+
+def test_without_any_rate_a_file_plays_as_its_writer_makes_it():
+    clip = replace(make_clip(), request=Request())
+    assert describe_clip(clip).startswith("14 frames, 2.0 s at 7 fps")
 
 
 def test_a_folder_of_frames_has_the_size_of_its_files(tmp_path):

@@ -64,8 +64,7 @@ def describe_clip(clip: Clip) -> str:
     """Say in one line what was written."""
     request, count = clip.request, clip.report.frames
     count = 2 * count - 2 if request.ping_pong else count  # the turning points are shown once
-    play_fps = request.play_fps or request.fps or 1
-    parts = [f"{count} frames", f"{count / play_fps:.1f} s at {play_fps:g} fps", str(clip.report.size)]
+    parts = [f"{count} frames", f"{count / request.file_fps:.1f} s at {request.file_fps:g} fps", str(clip.report.size)]
     parts += [show_bytes(measure(clip.path))] if clip.path is not None else []
     return ", ".join([*parts, f"seed {request.seed}"])
 
@@ -133,14 +132,13 @@ def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, 
 def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list[tuple[str, str]]:
     """Say row by row what a run would do."""
     r = plan.request
-    play_fps = r.play_fps or r.fps or 1
     frames = 2 * plan.frames - 2 if r.ping_pong else plan.frames
     size = str(plan.clip_size) if plan.size == plan.clip_size else f"{plan.clip_size}, worked on at {plan.size}"
     revision = f", revision {plan.model.revision[:12]}" if plan.model.revision else ""
     return [
         ("picture", "; ".join([str(image.original), *image.notes])),
         ("model", f"{plan.model.name}, {show_bytes(plan.weights_bytes)} of weights in {plan.dtype}{revision}"),
-        ("clip", f"{size}, {frames} frames, {frames / play_fps:.1f} s at {play_fps:g} fps"),
+        ("clip", f"{size}, {frames} frames, {frames / r.file_fps:.1f} s at {r.file_fps:g} fps"),
         ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}, {seed}"),
         ("sampling", f"{plan.steps} steps, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", f"{r.decode_chunk or plan.frames} frames at a time"),
