@@ -196,6 +196,28 @@ def test_a_dry_run_as_json_holds_the_plan(animate, capsys):
     assert answer["plan"]["device"] == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["-o", "nowhere/x.mp4"], "There is no folder"), (["-o", "x.xyz"], "does not tell its format"), (["-o", "photo.png"], "error: "),
+     (["-o", "x.gif", "--codec", "vp9"], "gif cannot hold vp9"), (["-o", "-", "--format", "gif", "--codec", "vp9"], "gif cannot hold vp9"),
+     (["--format", "gif", "--codec", "av1"], "gif cannot hold av1")],
+)  # fmt: skip
+def test_a_dry_run_refuses_a_place_that_a_run_refuses(words, said, animate, place, capsys):
+    codes = animate("--dry-run", *words), animate(*words)
+    spoken = capsys.readouterr()
+    assert codes == (8, 8)
+    assert spoken.err.count(said) == 2
+    assert spoken.out == ""
+    assert list_names(place) == ["photo.png"]
+
+
+def test_a_dry_run_refuses_a_name_of_its_own_that_cannot_be(miniature, place, capsys):
+    picture = "x" * 251 + ".png"  # file systems take 255 bytes, and .webp has one more than .png
+    (place / "photo.png").rename(place / picture)
+    assert main(["animate", picture, "--model", str(miniature), "--format", "webp", "--dry-run"]) == 8
+    assert "Nothing can be written to" in capsys.readouterr().err
+
+
 def test_the_configuration_counts_and_what_is_given_wins(animate, place, capsys):
     config = place.parent / "config" / "unstill" / "config.toml"
     config.parent.mkdir(parents=True)

@@ -62,8 +62,9 @@ def run(request: Request, target: Target, manner: Manner, *, before: tuple[str, 
     if manner.dry_run:
         from unstill.generate import foresee
 
+        out = check_place(target, request)
         image, plan = foresee(request, target.picture)
-        tell_plan(image, plan, str(target.choose(request)), manner, is_drawn=request.seed is None, before=before)
+        tell_plan(image, plan, str(out), manner, is_drawn=request.seed is None, before=before)
         return None
     started = time.perf_counter()
     with hear(manner.debug) as heard:
@@ -113,6 +114,16 @@ def _is_same(left: Path, right: Path) -> bool:
         return False  # one of them does not exist, or cannot be the name of a file
 
 
+def check_place(target: Target, request: Request) -> Path:
+    """Refuse a place where the clip cannot go, as a run does before it starts; return its name."""
+    from unstill.write import check_target
+
+    path = target.choose(request)
+    # What goes to standard output is written aside first.
+    check_target(Path(tempfile.gettempdir()) / f"clip.{request.format}" if target.out == STREAM else path, request)
+    return path
+
+
 def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[str]]:
     """Animate, put the clip where it belongs, and return it with the warnings that were said."""
     from unstill.cli.progress import Display, Stop
@@ -160,9 +171,7 @@ def _stream(animate: Callable[[Path], Clip], request: Request) -> Clip:
 
 def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None], target: Target, request: Request) -> Clip:
     """Write the clip by a free name, chosen last: by then another run may have taken the one that was free at the start."""
-    from unstill.write import check_target
-
-    check_target(target.choose(request), request)
+    check_place(target, request)
     clip = animate(None)
     watch(Progress("write", 0, 1))
     started = time.perf_counter()
