@@ -218,6 +218,17 @@ def test_a_dry_run_refuses_a_name_of_its_own_that_cannot_be(miniature, place, ca
     assert "Nothing can be written to" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_a_clip_never_replaces_the_picture_it_is_made_of(words, miniature, place, capsys):
+    (place / "photo.png").rename(place / "photo.gif")
+    (place / "link.gif").symlink_to("photo.gif")
+    picture = (place / "photo.gif").read_bytes()
+    for out in ("photo.gif", "link.gif", str(place / "photo.gif")):
+        assert main(["animate", "photo.gif", "--model", str(miniature), "-o", out, *words]) == 8
+        assert "replace the picture itself" in capsys.readouterr().err
+    assert (place / "photo.gif").read_bytes() == picture
+
+
 def test_the_configuration_counts_and_what_is_given_wins(animate, place, capsys):
     config = place.parent / "config" / "unstill" / "config.toml"
     config.parent.mkdir(parents=True)

@@ -2,10 +2,11 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
-from unstill.cli.run import Target, refuse_confusion
+from unstill.cli.run import Target, check_place, refuse_confusion
 from unstill.cli.telling import Manner
 from unstill.errors import RequestError, WriteError
 from unstill.request import Request
@@ -83,9 +84,10 @@ def test_a_clip_never_replaces_its_own_picture(place, out):
     (place / "photo.gif").touch()
     (place / "link.gif").symlink_to("photo.gif")
     with pytest.raises(WriteError, match="replace the picture itself"):
-        refuse_confusion(Request(), Target("photo.gif", out), Manner())
+        check_place(Target("photo.gif", out), Request())
 
 
-@pytest.mark.parametrize("out", ["x" * 5000, "a\0b", "other.gif"])
-def test_names_that_cannot_be_looked_up_are_left_to_the_writer(out):
-    refuse_confusion(Request(), Target("photo.gif", out), Manner())
+@pytest.mark.parametrize("picture", ["a\0b", "none.gif", "-"])
+def test_pictures_that_cannot_be_looked_up_are_left_to_the_reader(picture, place):
+    (place / "clip.gif").touch()
+    assert check_place(Target(picture, "clip.gif"), Request()) == Path("clip.gif")

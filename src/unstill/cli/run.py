@@ -21,7 +21,7 @@ import unstill
 from unstill.artifacts import Progress
 from unstill.cli import output
 from unstill.cli.telling import Manner, tell, tell_plan
-from unstill.errors import RequestError, WriteError
+from unstill.errors import RequestError
 from unstill.request import Request
 
 if TYPE_CHECKING:
@@ -103,24 +103,19 @@ def refuse_confusion(request: Request, target: Target, manner: Manner) -> None:
         raise RequestError("-o - and --json both want standard output", hint="-o clip.mp4")
     if out == STREAM and sys.stdout.isatty():
         raise RequestError("-o - is standard output, which is the screen here", hint="-o clip.mp4")
-    if out is not None and _is_same(Path(out), Path(picture)):
-        raise WriteError("The clip would replace the picture itself", hint="-o clip.mp4")
-
-
-def _is_same(left: Path, right: Path) -> bool:
-    try:
-        return left.samefile(right)
-    except (OSError, ValueError):
-        return False  # one of them does not exist, or cannot be the name of a file
 
 
 def check_place(target: Target, request: Request) -> Path:
     """Refuse a place where the clip cannot go, as a run does before it starts; return its name."""
+    from unstill.generate import refuse_replacing
     from unstill.write import check_target
 
     path = target.choose(request)
-    # What goes to standard output is written aside first.
-    check_target(Path(tempfile.gettempdir()) / f"clip.{request.format}" if target.out == STREAM else path, request)
+    if target.out == STREAM:
+        check_target(Path(tempfile.gettempdir()) / f"clip.{request.format}", request)  # it is written aside first
+    else:
+        check_target(path, request)
+        refuse_replacing(path, target.picture)
     return path
 
 
