@@ -1,6 +1,7 @@
 """Find a model on this machine: a known name, a repository in the Hugging Face cache, a folder, or a single file.
 
-It never asks the network, and reads configs but of the weights no more than a fingerprint needs. It does not know how a model is fetched.
+It never asks the network; it reads configs, and of the weights no more than a fingerprint needs. It does not know how a
+model is fetched.
 """
 
 from __future__ import annotations
