@@ -224,6 +224,13 @@ class TestResume:
         assert list_unet(server) == [(None, 100_000), ("bytes=100000-", UNET_BYTES)]
         assert (pulled.snapshot / UNET).read_bytes() == make_files()[UNET]
 
+    def test_a_server_without_ranges_that_always_breaks_is_given_up(self, server, hub):
+        """What arrives again is not progress."""
+        server.faults = Faults(break_after_bytes=100_000, breaks=99, without_ranges=True)
+        with pytest.raises(DownloadError, match="cannot be reached"):
+            pull("svd-xt", hub=hub)
+        assert [sent for _, sent in list_unet(server)] == [100_000] * 5  # the first renewed the patience
+
     def test_a_part_that_is_longer_than_the_file_is_thrown_away(self, server, hub):
         blobs = hub.cache / f"models--{REPOSITORY.replace('/', '--')}" / "blobs"
         blobs.mkdir(parents=True)

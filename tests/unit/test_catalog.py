@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from unstill.catalog.fingerprint import fingerprint
+import unstill
 from unstill.catalog.find import find_model, guess_single
+from unstill.catalog.fingerprint import fingerprint
 from unstill.catalog.inventory import list_models, read_record
 from unstill.catalog.known import CATALOG, is_repository, look_up, suggest
 from unstill.catalog.record import Licence, Record, make_licence, read_licence, save_record
@@ -460,3 +461,10 @@ def test_finding_a_model_opens_no_connection_and_needs_no_torch(tmp_path):
     )
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path)}
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment).stdout == "[]\n"
+
+
+def test_one_module_imports_the_http_client():
+    source = Path(unstill.__file__).parent
+    assert [path.relative_to(source).as_posix() for path in source.rglob("*.py") if "import httpx2" in path.read_text()] == [
+        "catalog/hub.py"
+    ]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -75,19 +76,17 @@ class Listing:
 
 def list_repository(hub: Hub, repository: str, revision: str) -> Listing:
     """Ask what a repository holds at a revision."""
-    import httpx2
-
     url = f"{hub.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
-    patience = Patience(hub)
+    patience, found = Patience(hub), None
     with explained(hub, repository):
-        while True:
-            try:
-                return _read_listing(_get_json(hub, url))
-            except httpx2.HTTPError as error:
-                patience.wait(error)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                text = f"{hub.public_endpoint} does not answer as a Hugging Face hub does"
-                raise DownloadError(text, hint="check HF_ENDPOINT, and proxies that ask for a login") from error
+        try:
+            while found is None:
+                with patience.attempt():
+                    found = _read_listing(_get_json(hub, url))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            text = f"{hub.public_endpoint} does not answer as a Hugging Face hub does"
+            raise DownloadError(text, hint="check HF_ENDPOINT, and proxies that ask for a login") from error
+    return found
 
 
 def _get_json(hub: Hub, url: str) -> Any:
@@ -116,17 +115,38 @@ def _read_file(found: dict[str, Any]) -> RemoteFile:
     return RemoteFile(found["rfilename"], size, digest)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The bytes of a file, as they come."""
+
+    is_from_start: bool  # also where they were asked for from a later position on
+    blocks: Iterator[bytes]
+
+
 @contextmanager
-def open_file(hub: Hub, repository: str, commit: str, path: str, start: int = 0) -> Iterator[Response]:
+def open_file(hub: Hub, repository: str, commit: str, file: RemoteFile, start: int = 0) -> Iterator[Answer]:
     """Open the bytes of a file, from one position on."""
     from huggingface_hub import get_session, hf_raise_for_status
 
-    url = f"{hub.endpoint}/{repository}/resolve/{commit}/{quote(path)}"
+    url = f"{hub.endpoint}/{repository}/resolve/{commit}/{quote(file.path)}"
     # Compressed answers have no ranges. The session drops the token where a redirect leaves the hub's host.
     headers = {**_headers(hub), "Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
     with get_session().stream("GET", url, headers=headers, timeout=hub.timeout_s) as response:
         hf_raise_for_status(response)
-        yield response
+        is_from_start = response.status_code != HTTPStatus.PARTIAL_CONTENT  # a server without ranges sends everything
+        yield Answer(is_from_start, _read_blocks(response, file.size_bytes - (0 if is_from_start else start)))
+
+
+def _read_blocks(response: Response, wanted_bytes: int) -> Iterator[bytes]:
+    """Read blocks as they come: a break loses nothing that arrived."""
+    import httpx2
+
+    for block in response.iter_bytes():
+        yield block
+        wanted_bytes -= len(block)
+        if wanted_bytes <= 0:
+            return
+    raise httpx2.RemoteProtocolError("the answer ended early")
 
 
 def _headers(hub: Hub) -> dict[str, str]:
@@ -144,16 +164,24 @@ class Patience:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._left = list(hub.waits_s)
+        self._most_bytes = 0
 
-    def wait(self, error: Exception) -> None:
-        """Wait before another attempt, or raise the error if none makes sense."""
-        if not self._left or not _is_transient(error):
-            raise error
-        time.sleep(self._left.pop(0))
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Make an attempt; one that fails is waited after, for the caller to make another, or raises if none makes sense."""
+        import httpx2
 
-    def renew(self) -> None:
-        """Begin counting anew: something arrived."""
-        self._left = list(self._hub.waits_s)
+        try:
+            yield
+        except httpx2.HTTPError as error:
+            if not self._left or not _is_transient(error):
+                raise
+            time.sleep(self._left.pop(0))
+
+    def note(self, have_bytes: int) -> None:
+        """Begin counting anew if more has arrived than ever."""
+        if have_bytes > self._most_bytes:
+            self._most_bytes, self._left = have_bytes, list(self._hub.waits_s)
 
 
 def _is_transient(error: Exception) -> bool:

@@ -111,32 +111,22 @@ def fetch_file(source: Source, remote: RemoteFile, blob: Path, told: Told) -> st
 
 
 def _fill(intake: Intake, source: Source, remote: RemoteFile, told: Told) -> None:
-    import httpx2
-
     patience = Patience(source.hub)
     with explained(source.hub, source.repository):
         while not intake.is_whole:
-            before_bytes = intake.have_bytes
-            try:
-                _receive(intake, source, remote, told)
-            except httpx2.HTTPError as error:
-                if intake.have_bytes > before_bytes:
-                    patience.renew()
-                patience.wait(error)
+            with patience.attempt():
+                _receive(intake, source, remote, told, patience)
 
 
-def _receive(intake: Intake, source: Source, remote: RemoteFile, told: Told) -> None:
-    import httpx2
-
-    with open_file(source.hub, source.repository, source.commit, remote.path, intake.have_bytes) as response:
-        if intake.have_bytes and response.status_code != httpx2.codes.PARTIAL_CONTENT:
-            intake.start_over()  # a server without ranges sends everything
-        for block in response.iter_bytes():  # as they come: a break loses nothing that arrived
+def _receive(intake: Intake, source: Source, remote: RemoteFile, told: Told, patience: Patience) -> None:
+    patience.note(intake.have_bytes)
+    with open_file(source.hub, source.repository, source.commit, remote, intake.have_bytes) as answer:
+        if answer.is_from_start:
+            intake.start_over()
+        for block in answer.blocks:
             intake.add(block)
+            patience.note(intake.have_bytes)
             told("fetch", intake.have_bytes)
-            if intake.is_whole:
-                return
-    raise httpx2.RemoteProtocolError("the answer ended early")
 
 
 def hash_file(path: Path, remote: RemoteFile, told: Told) -> Hashes:
