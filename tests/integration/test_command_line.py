@@ -279,6 +279,20 @@ def test_a_clip_is_repeated_by_its_recipe(animate, name, miniature, place, capsy
     assert not any("picture" in warning for warning in answer["warnings"])
 
 
+@pytest.mark.parametrize("picture", ["harbour.v2.png", "photo.png", ".hidden"])
+@pytest.mark.parametrize("out", [["--format", "png"], ["-o", "frames"], ["-o", "x.apng"]])
+def test_stills_are_repeated_whatever_their_picture_is_called(picture, out, miniature, place, capsys):
+    (place / "photo.png").rename(place / picture)
+    words = [picture, "--model", str(miniature)]
+    assert main(["animate", *words, *SMALL, *out, "-q"]) == 0
+    made = capsys.readouterr().out.strip()
+    for more in ([], ["--dry-run"], ["--format", "gif"]):
+        assert main(["again", made, *words, "-q", *more]) == 0
+    again = capsys.readouterr().out.splitlines()[0]
+    assert probe(place / again).format == probe(place / made).format
+    assert probe(place / again).frames == 4
+
+
 def test_another_picture_is_told_of_and_knobs_can_be_changed(animate, miniature, place, capsys):
     paint(place / "other.png", 5)
     assert animate("-q") == 0

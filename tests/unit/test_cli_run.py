@@ -52,6 +52,14 @@ def test_a_clip_that_is_repeated_keeps_its_kind_unless_told_otherwise():
     assert str(Target("photo.jpg", "clip.mp4", kind="gif").choose(Request())) == "clip.mp4"
 
 
+def test_a_name_that_does_not_tell_its_format_gets_it_from_the_request():
+    frames = Target("harbour.v2.jpg", kind="png")
+    assert check_place(frames, frames.complete(Request())) == Path("harbour.v2-frames")
+    assert frames.complete(Request(format="gif")) == Request(format="gif")
+    assert Target("harbour.v2.jpg", kind="gif").complete(Request()) == Request()
+    assert Target("harbour.v2.jpg", "there", kind="png").complete(Request()) == Request()
+
+
 def test_a_gif_of_a_gif_gets_another_name(place):
     (place / "wave.gif").touch()
     assert str(Target("wave.gif").choose(Request(format="gif"))) == "wave-2.gif"

@@ -43,8 +43,7 @@ class Target:
         """Name the clip; a name that is not given is one that is free, in the current folder."""
         if self.out is not None:
             return Path(self.out)
-        kind = "webm" if request.codec == "vp9" and self.kind == "mp4" else self.kind
-        kind = kind if request.format == "auto" else request.format
+        kind = self._choose_kind(request)
         stem = "clip" if self.picture == STREAM else Path(self.picture).stem
         suffix = "-frames" if kind == "png" else f".{kind}"
         path, number = Path(f"{stem}{suffix}"), 1
@@ -53,10 +52,21 @@ class Target:
             path = Path(f"{stem}-{number}{suffix}")
         return path
 
+    def complete(self, request: Request) -> Request:
+        """Add the format where a name of our own does not tell it: `harbour.v2-frames` has a suffix, and of no format."""
+        tells = self.out is not None or self._choose_kind(request) != "png"  # the others end in their own suffix
+        return request if tells else request.replace(format="png")
+
+    def _choose_kind(self, request: Request) -> str:
+        if request.format != "auto":
+            return request.format
+        return "webm" if request.codec == "vp9" and self.kind == "mp4" else self.kind
+
 
 def run(request: Request, target: Target, manner: Manner, *, before: tuple[str, ...] = ()) -> Clip | None:
     """Animate the picture, or with `manner.dry_run` say what would be done; `before` are warnings that are known already."""
     refuse_confusion(request, target, manner)
+    request = target.complete(request)
     if manner.warns:
         output.warn(*before)
     if manner.dry_run:
