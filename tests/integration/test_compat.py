@@ -17,7 +17,7 @@ from hub import LoopbackHub
 from miniature import make_miniature
 from unstill.compat import StableVideoDiffusionPipeline as Ours
 from unstill.compat.call import SIGNATURE
-from unstill.errors import ModelMissing, WeightsError
+from unstill.errors import MachineError, ModelMissing, WeightsError
 
 
 def load(kind, folder: Path, **keywords):
@@ -342,6 +342,40 @@ def test_on_a_gpu_frames_are_those_of_diffusers_up_to_rounding(miniature, how):
     ):
         theirs, ours = (pipe(picture(), generator=seed(), **SMALL).frames for pipe in pipes)
         assert np.abs(theirs - ours).max() < 0.01
+
+
+def demand_too_much(*_, **__):
+    """Ask torch's allocator for an exbibyte."""
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def test_too_little_memory_says_at_which_stage_and_what_to_try(miniature, monkeypatch):
+    pipe = load(Ours, miniature)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.nn.Module, "load_state_dict", demand_too_much)
+        check_told(pipe, "load")
+    make(pipe)
+    for stage, network in (("sample", pipe._loaded.unet), ("decode", pipe._loaded.vae.decoder)):
+        hook = network.register_forward_pre_hook(demand_too_much)
+        check_told(pipe, stage)
+        hook.remove()
+    make(pipe)
+
+
+def make(pipe, **more):
+    with warnings.catch_warnings(action="ignore"):
+        return pipe(picture(), **SMALL, **more)
+
+
+def check_told(pipe, stage):
+    with pytest.raises(MachineError, match=f"The device has too little memory to {stage}: ") as caught:
+        make(pipe)
+    assert caught.value.hint
+
+
+def test_the_errors_of_a_scripts_callback_are_the_scripts(pipes):
+    with pytest.raises(RuntimeError, match="allocate"):
+        make(pipes[1], callback_on_step_end=demand_too_much)
 
 
 # ---- where a model comes from ----------------------------------------------------------------------------------
