@@ -126,6 +126,14 @@ def test_a_value_that_cannot_be_run_is_refused_by_name(part, key, value):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("levels", [3, 5])
+def test_a_vae_whose_latent_cells_are_not_of_8_pixels_is_refused(levels):
+    """Frames would be framed for another grid."""
+    other = {"block_out_channels": [128] * levels, "down_block_types": ["DownEncoderBlock2D"] * levels}
+    with pytest.raises(WeightsError, match=r"^vae/config\.json: block_out_channels must hold 4 numbers.*found \[128, 128"):
+        VAEConfig.from_dict({**PUBLISHED_VAE, **other})
+
+
 @pytest.mark.parametrize(
     ("part", "key"),
     [("unet", "block_out_channels"), ("unet", "layers_per_block"), ("vae", "latent_channels"), ("image_encoder", "hidden_act")],

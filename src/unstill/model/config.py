@@ -13,6 +13,7 @@ from unstill.errors import WeightsError
 from unstill.values import show
 
 GROUPS = 32  # every group norm of SVD has 32 groups, so widths are multiples of it
+VAE_LEVELS = 4  # 8 pixels of a side to a latent cell, which is what pictures are framed for
 LARGEST = 1 << 16  # no published number comes near; keeps a broken config from asking for absurd networks
 
 DOWN_BLOCKS = {"CrossAttnDownBlockSpatioTemporal": True, "DownBlockSpatioTemporal": False}  # has attention?
@@ -80,6 +81,8 @@ class VAEConfig:
         fields = _Fields("vae", config)
         fields.expect("_class_name", "AutoencoderKLTemporalDecoder")
         widths = fields.widths("block_out_channels")
+        if len(widths) != VAE_LEVELS:
+            raise fields.error("block_out_channels", f"must hold {VAE_LEVELS} numbers: 8 pixels of a side make a latent cell")
         fields.kinds("down_block_types", {"DownEncoderBlock2D": True}, len(widths))
         return cls(
             in_channels=fields.whole("in_channels", 3),
