@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -299,6 +300,18 @@ def test_another_picture_is_told_of_and_knobs_can_be_changed(animate, miniature,
     assert main(["again", "photo.mp4", "other.png", "--model", str(miniature), "--motion", "7", "-o", "x.mp4"]) == 0
     assert "not the picture" in capsys.readouterr().err
     assert probe(place / "x.mp4").recipe["knobs"]["motion"] == 7
+
+
+def test_other_weights_under_the_same_name_are_told_of(animate, miniature, tmp_path, capsys):
+    assert animate("-q") == 0
+    other = shutil.copytree(miniature, tmp_path / "other" / miniature.name)
+    unet = next((other / "unet").glob("*.safetensors"))
+    unet.write_bytes(unet.read_bytes()[:-1] + b"\1")
+    capsys.readouterr()
+    assert main(["again", "photo.mp4", "photo.png", "--model", str(miniature)]) == 0
+    assert "the weights" not in capsys.readouterr().err
+    assert main(["again", "photo.mp4", "photo.png", "--model", str(other)]) == 0
+    assert f"warning: the weights are not those of the recipe in unet/{unet.name}: expect another" in capsys.readouterr().err
 
 
 def test_a_clip_without_a_recipe_cannot_be_repeated(animate, capsys):

@@ -56,6 +56,34 @@ def test_another_revision_of_the_model_is_said(model):
     assert "0123456789abcdef" in said
 
 
+def with_weights(sha256):
+    return {**RECIPE, "model": {"name": "svd", "revision": None, "sha256": sha256}}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "names"),
+    [({"unet/a": "12", "vae/b": "34"}, {"unet/a": "12", "vae/b": "56"}, "vae/b"), ({"b": "1", "a": "1"}, {"a": "2", "b": "2"}, "a, b"),
+     ({"a": "sampled-sha256:1"}, {"a": "sampled-sha256:2"}, "a"), ({"a": [1]}, {"a": "2"}, "a")],
+)  # fmt: skip
+def test_other_weights_are_said_by_file(then, now, names):
+    said = f"the weights are not those of the recipe in {names}: expect another clip"
+    assert compare(with_weights(then), with_weights(now), is_said=False) == [said]
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ({"a": "1"}, {"b": "2"}),
+        ({"a": "1"}, {}),
+        (None, {"a": "1"}),
+        ("a", {"a": "1"}),
+        ({"a": "1"}, {"a": "sampled-sha256:2"}),
+    ],
+)
+def test_weights_that_cannot_be_compared_are_not_said_to_differ(then, now):
+    assert compare(with_weights(then), with_weights(now), is_said=False) == []
+
+
 def test_a_picture_is_known_by_its_bytes(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"bytes")

@@ -68,10 +68,27 @@ def compare(then: dict[str, Any], now: dict[str, Any], *, is_said: bool) -> list
     said = []
     if not is_said and then.get("picture_sha256") != now.get("picture_sha256"):
         said.append(OTHER_PICTURE)
-    revisions = [recipe["model"].get("revision") if isinstance(recipe.get("model"), dict) else None for recipe in (then, now)]
-    if revisions[0] != revisions[1]:
-        said.append(f"the model is of revision {revisions[1]}, and was of {revisions[0]}: expect another clip")
+    was, is_now = (_as_dict(recipe.get("model")) for recipe in (then, now))
+    if was.get("revision") != is_now.get("revision"):
+        said.append(f"the model is of revision {is_now.get('revision')}, and was of {was.get('revision')}: expect another clip")
+    elif changed := list_changed(_as_dict(was.get("sha256")), _as_dict(is_now.get("sha256"))):
+        said.append(f"the weights are not those of the recipe in {', '.join(changed)}: expect another clip")
     return said
+
+
+def list_changed(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """List the files whose digests differ, of those that both know by digests of one kind."""
+
+    def name_kind(digest: object) -> str:
+        return str(digest).rpartition(":")[0]  # a fingerprint names its kind, a sha256 does not
+
+    both = sorted(then.keys() & now.keys())
+    return [name for name in both if then[name] != now[name] and name_kind(then[name]) == name_kind(now[name])]
+
+
+def _as_dict(value: object) -> dict[str, Any]:
+    """Take a part of a recipe as it should be; a file can hold anything."""
+    return value if isinstance(value, dict) else {}
 
 
 def hash_picture(picture: str) -> str | None:
