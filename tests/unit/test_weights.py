@@ -178,6 +178,16 @@ def test_a_single_file_with_the_image_decoder_is_refused(single, tmp_path):
 # ---- what is refused: tensors --------------------------------------------------------------------------------
 
 
+def test_a_single_file_that_was_saved_anew_without_the_conditioner_is_refused_with_the_reason(single, tmp_path):
+    """first_stage_model.encoder is no substitute: nothing in the file says what quant_conv did."""
+    tensors = load_file(single.weights["checkpoint"][0])
+    path = tmp_path / "svd_saved_anew.safetensors"
+    save_file({name: tensor for name, tensor in tensors.items() if not name.startswith("conditioner.embedders.3.")}, path)
+    error = refuse(replace(single, weights={"checkpoint": (path,)}), "vae")
+    assert "missing (conditioner.embedders.3.encoder." in error.message
+    assert "quant_conv is nowhere else" in error.hint
+
+
 def test_missing_left_over_and_misshapen_tensors_are_counted_and_named(files, tmp_path):
     tensors = read_tower(files)
     del tensors["vision_model.pre_layrnorm.weight"]

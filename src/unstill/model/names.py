@@ -17,8 +17,13 @@ Table = tuple[tuple[str, str], ...]
 Config = UNetConfig | VAEConfig | CLIPConfig
 
 UNET = "model.diffusion_model"
-# The encoder that conditions the clip and its last 1 × 1 convolution; first_stage_model.encoder is another copy.
+# The encoder that conditions the clip and its last 1 × 1 convolution. The encoder of first_stage_model is run without
+# such a convolution (svd.yaml of generative-models: AutoencodingEngine there, AutoencoderKLModeOnly here).
 CONDITIONER = "conditioner.embedders.3.encoder"
+LOST_CONDITIONER = (
+    f"{CONDITIONER} encodes the picture: its quant_conv is nowhere else, and the encoder of first_stage_model has none; "
+    "programs that save a model anew leave it out, so take the published file"
+)
 ENCODER, DECODER = f"{CONDITIONER}.encoder", "first_stage_model.decoder"
 OPEN_CLIP = "conditioner.embedders.0.open_clip.model"
 

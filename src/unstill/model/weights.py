@@ -22,7 +22,7 @@ from unstill.artifacts import ModelFiles
 from unstill.errors import WeightsError
 from unstill.model.clip import ImageTower
 from unstill.model.config import CLIPConfig, UNetConfig, VAEConfig
-from unstill.model.names import UNNEEDED, Config, Source, list_sources
+from unstill.model.names import CONDITIONER, LOST_CONDITIONER, UNNEEDED, Config, Source, list_sources
 from unstill.model.unet import UNet
 from unstill.model.vae import VAE
 from unstill.values import show
@@ -60,6 +60,7 @@ BITS = {
 }  # fmt: skip
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 DOWNLOAD_AGAIN = "download the file again; the copy is broken"
+OTHER_MODEL = "check that weights and config.json belong together and are Stable Video Diffusion's"
 
 
 def load_unet(files: ModelFiles, dtype: torch.dtype, device: str) -> UNet:
@@ -233,10 +234,9 @@ def _check_tensors(part: str, files: ModelFiles, wanted: Mapping[str, Wanted], f
     }
     if any(wrong.values()):
         names = ", ".join(path.name for path in _list_paths(part, files))
-        raise WeightsError(
-            f"{names} does not hold the {part} of this model: {_describe(wrong)}",
-            hint="check that weights and config.json belong together and are Stable Video Diffusion's",
-        )
+        is_lost = any(name.startswith(CONDITIONER) for name in wrong["missing"])
+        hint = LOST_CONDITIONER if is_lost else OTHER_MODEL
+        raise WeightsError(f"{names} does not hold the {part} of this model: {_describe(wrong)}", hint=hint)
 
 
 def _describe(wrong: Mapping[str, Sequence[str]]) -> str:
