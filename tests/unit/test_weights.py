@@ -303,10 +303,11 @@ def test_a_huge_header_is_refused_unread(tmp_path, length):
 
 
 @pytest.mark.parametrize("name", ["unet.bin", "svd.ckpt", "svd.pt", "svd.safetensors"])
-def test_a_pickle_is_refused_unopened(tmp_path, name):
-    """By its name, or by how it begins whatever its name."""
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_is_refused_unopened_whatever_its_name(tmp_path, name, zipped):
+    """By how it begins: torch writes archives, and wrote bare pickles before 1.6."""
     path = tmp_path / name
-    torch.save({"a": torch.ones(1)}, path)
+    torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(WeightsError, match=r"is a pickle, which may run code.*only \.safetensors"):
         read_header(path)
 

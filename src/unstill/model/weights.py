@@ -58,7 +58,6 @@ BITS = {
     "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
     "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
 }  # fmt: skip
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 DOWNLOAD_AGAIN = "download the file again; the copy is broken"
 OTHER_MODEL = "check that weights and config.json belong together and are Stable Video Diffusion's"
 
@@ -111,7 +110,7 @@ def _broken(path: Path, why: str) -> WeightsError:
 def _check_start(path: Path, first: bytes, size_bytes: int) -> int:
     """Return the length of the header, if it can be one."""
     # A header of 128 bytes also begins with a pickle's first byte; after its length comes a brace.
-    if path.suffix in PICKLES or (first.startswith((b"\x80", b"PK\x03\x04")) and first[8:9] != b"{"):
+    if first.startswith((b"\x80", b"PK\x03\x04")) and first[8:9] != b"{":
         raise WeightsError(
             f"{path.name} is a pickle, which may run code when it is opened; only .safetensors files are read",
             hint="the published repositories hold the same weights as .safetensors",
