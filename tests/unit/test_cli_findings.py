@@ -1,6 +1,8 @@
 """cli/findings.py and cli/doctor.py: what is looked at, and what is said of it."""
 
 import json
+import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -25,10 +27,11 @@ def place(tmp_path, monkeypatch):
 
 
 def make_torch(**parts):
-    """A torch as other machines have it."""
+    """A torch as other machines have it; of 1.x if nothing is said."""
     version = SimpleNamespace(cuda=parts.pop("cuda", None), hip=None)
     cuda = SimpleNamespace(is_available=lambda: parts.get("works", False))
-    return SimpleNamespace(__version__="1.13.1", version=version, cuda=cuda, nn=SimpleNamespace(functional=SimpleNamespace()))
+    nn = SimpleNamespace(functional=SimpleNamespace(**parts.get("functions", {})))
+    return SimpleNamespace(__version__=parts.get("number", "1.13.1"), version=version, cuda=cuda, nn=nn)
 
 
 def test_a_torch_without_fused_attention_is_a_problem_with_a_remedy():
@@ -36,6 +39,30 @@ def test_a_torch_without_fused_attention_is_a_problem_with_a_remedy():
     assert found.state == PROBLEM
     assert "tens of gigabytes" in found.what
     assert "torch>=2.7" in found.remedy
+
+
+def test_a_torch_whose_kernels_cannot_be_chosen_is_a_problem_with_a_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.nn.attention", None)  # as in torch 2.0 to 2.2: there is no such module
+    old = make_torch(number="2.1.2", functions={"scaled_dot_product_attention": print})
+    (found,) = findings.look_at_attention(old, GPU)
+    assert found.state == PROBLEM
+    assert found.what == "torch 2.1.2 has no torch.nn.attention: it is older than what unstill is made for"
+    assert "torch>=2.7" in found.remedy
+
+
+def test_a_kernel_that_torch_does_not_know_is_one_that_does_not_work(monkeypatch):
+    known = SimpleNamespace(FLASH_ATTENTION=1, EFFICIENT_ATTENTION=2, MATH=0)  # as in torch 2.3
+    monkeypatch.setitem(sys.modules, "torch.nn.attention", SimpleNamespace(SDPBackend=known, sdpa_kernel=nullcontext))
+    (found,) = findings.look_at_attention(torch, Machine("cpu", "CPU", None, None, ("fp32",)))
+    assert (found.state, found.what.endswith("flash, memory-efficient, plain (not cuDNN)")) == (OK, True)
+
+
+def test_doctor_goes_on_after_an_old_torch(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.nn.attention", None)
+    assert main(["doctor", "--json"]) == 6
+    answer = json.loads(capsys.readouterr().out)
+    assert [found["topic"] for found in answer["findings"] if found["state"] == PROBLEM] == ["attention"]
+    assert answer["findings"][-1]["topic"] == "models"
 
 
 def test_attention_is_tried_and_not_looked_up():

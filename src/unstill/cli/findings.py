@@ -5,6 +5,7 @@ Every look returns findings; none of them prints, changes anything, or needs the
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import re
@@ -86,14 +87,19 @@ def look_at_torch(torch: Any) -> Iterator[Finding]:
 
 def look_at_attention(torch: Any, machine: Machine) -> Iterator[Finding]:
     """Say which kernels compute attention here, by letting each of them try."""
+    remedy = "pip install --upgrade 'torch>=2.7'"
     if not hasattr(torch.nn.functional, "scaled_dot_product_attention"):
         what = f"torch {torch.__version__} has no scaled_dot_product_attention: attention then asks for tens of gigabytes"
-        yield Finding("attention", PROBLEM, what, "pip install --upgrade 'torch>=2.7'")
+        yield Finding("attention", PROBLEM, what, remedy)
         return
-    from torch.nn.attention import SDPBackend
-
+    try:
+        kernels: Any = importlib.import_module("torch.nn.attention")
+    except ModuleNotFoundError:  # torch 2.0 to 2.2
+        what = f"torch {torch.__version__} has no torch.nn.attention: it is older than what unstill is made for"
+        yield Finding("attention", PROBLEM, what, remedy)
+        return
     names = {"flash": "FLASH_ATTENTION", "memory-efficient": "EFFICIENT_ATTENTION", "cuDNN": "CUDNN_ATTENTION", "plain": "MATH"}
-    works = {name: _try_attention(torch, machine, getattr(SDPBackend, backend)) for name, backend in names.items()}
+    works = {name: _try_attention(torch, machine, kernels, backend) for name, backend in names.items()}
     there = ", ".join(name for name, does in works.items() if does) or "none"
     lacking = ", ".join(name for name, does in works.items() if not does)
     what = f"scaled_dot_product_attention on {machine.device} in {machine.dtypes[0]}: {there}"
@@ -104,15 +110,16 @@ def look_at_attention(torch: Any, machine: Machine) -> Iterator[Finding]:
         yield Finding("attention", NOTE, f"{what} only: it needs much more memory", remedy)
 
 
-def _try_attention(torch: Any, machine: Machine, backend: Any) -> bool:
-    from torch.nn.attention import sdpa_kernel
-
+def _try_attention(torch: Any, machine: Machine, kernels: Any, name: str) -> bool:
+    backend = getattr(kernels.SDPBackend, name, None)
+    if backend is None:  # cuDNN's came with torch 2.5
+        return False
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[machine.dtypes[0]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch explains each refusal in five of them
         try:
             x_BKND = torch.ones((1, 2, 64, 64), dtype=dtype, device=machine.device)
-            with sdpa_kernel(backend):
+            with kernels.sdpa_kernel(backend):
                 torch.nn.functional.scaled_dot_product_attention(x_BKND, x_BKND, x_BKND)
         except RuntimeError:
             return False
