@@ -15,9 +15,10 @@ import pytest
 from hub import Faults, LoopbackHub
 from unstill.catalog.find import find_model
 from unstill.catalog.hub import Hub
-from unstill.catalog.inventory import list_models, read_record
+from unstill.catalog.inventory import list_models
 from unstill.catalog.known import CATALOG
-from unstill.catalog.pull import carry_out, plan_pull, pull
+from unstill.catalog.pull import Pulled, carry_out, plan_pull, pull
+from unstill.catalog.record import Record, load_record
 from unstill.errors import DiskFull, DownloadError, ModelGated, ModelMissing, UnstillError, WeightsError, WriteError
 
 REPOSITORY = CATALOG["svd-xt"].repository
@@ -55,6 +56,11 @@ def server():
 @pytest.fixture
 def hub(server, tmp_path) -> Hub:
     return Hub(server.url(), tmp_path / "cache", token=False, timeout_s=5, waits_s=(0.0, 0.0, 0.0))
+
+
+def read_back(pulled: Pulled) -> Record:
+    """Read the record that a pull wrote."""
+    return load_record(pulled.plan.folder, pulled.plan.revision)
 
 
 def names_of(path: Path) -> set[str]:
@@ -99,9 +105,9 @@ class TestWhatIsFetched:
     def test_full_precision_beside_half_fetches_only_the_other_weights(self, server, hub):
         pull("svd-xt", hub=hub)
         server.log.clear()
-        pull("svd-xt", full_precision=True, hub=hub)
+        pulled = pull("svd-xt", full_precision=True, hub=hub)
         assert len(server.asked("/resolve/")) == 3
-        assert len(read_record("svd-xt", cache=hub.cache).sha256) == 14
+        assert len(read_back(pulled).sha256) == 14
 
     def test_what_arrived_is_found_with_its_revision_hashes_and_licence(self, server, hub):
         pull("svd-xt", hub=hub)
@@ -159,7 +165,7 @@ class TestPlan:
 
     def test_the_record_holds_revision_hashes_and_the_licence_that_came(self, server, hub):
         pulled = pull("svd-xt", hub=hub)
-        record = read_record("svd-xt", cache=hub.cache)
+        record = read_back(pulled)
         assert record == pulled.record
         assert (record.repository, record.asked_revision) == (REPOSITORY, "main")
         assert record.revision == server.repositories[REPOSITORY].commit

@@ -12,9 +12,9 @@ import pytest
 import unstill
 from unstill.catalog.find import find_model, guess_single
 from unstill.catalog.fingerprint import fingerprint
-from unstill.catalog.inventory import list_models, read_record
+from unstill.catalog.inventory import list_models
 from unstill.catalog.known import CATALOG, is_repository, look_up, suggest
-from unstill.catalog.record import Licence, Record, make_licence, read_licence, save_record
+from unstill.catalog.record import Licence, Record, load_record, make_licence, read_licence, save_record
 from unstill.errors import ModelError, ModelMissing, WeightsError
 
 PARTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "image_encoder": "model"}
@@ -409,8 +409,9 @@ class TestRecords:
 
     def test_a_record_is_read_back_as_it_was_written(self, tmp_path):
         make_cached(tmp_path, CATALOG["svd"].repository)
-        save_record(repository_folder(tmp_path, CATALOG["svd"].repository), self.record)
-        assert read_record("svd", cache=tmp_path) == self.record
+        folder = repository_folder(tmp_path, CATALOG["svd"].repository)
+        save_record(folder, self.record)
+        assert load_record(folder, COMMIT) == self.record
         assert find_model("svd", cache=tmp_path).licence == "terms"
 
     @pytest.mark.parametrize(
@@ -418,13 +419,14 @@ class TestRecords:
     )
     def test_a_record_that_cannot_be_read_counts_as_none(self, tmp_path, content):
         make_cached(tmp_path, CATALOG["svd"].repository)
-        save_record(repository_folder(tmp_path, CATALOG["svd"].repository), self.record).write_bytes(content)
-        assert read_record("svd", cache=tmp_path) is None
+        folder = repository_folder(tmp_path, CATALOG["svd"].repository)
+        save_record(folder, self.record).write_bytes(content)
+        assert load_record(folder, COMMIT) is None
         assert find_model("svd", cache=tmp_path).revision == COMMIT
 
     def test_what_was_not_pulled_has_no_record(self, tmp_path):
-        assert read_record("svd", cache=tmp_path) is None
-        assert read_record("nothing", cache=tmp_path) is None
+        make_cached(tmp_path, CATALOG["svd"].repository)
+        assert load_record(repository_folder(tmp_path, CATALOG["svd"].repository), COMMIT) is None
 
     @pytest.mark.parametrize(
         ("card", "licence"),

@@ -1,4 +1,4 @@
-"""What is known and what is here: the rows of `unstill models`, and the record of a download.
+"""What is known and what is here: the rows of `unstill models`.
 
 It reads the Hugging Face cache and asks nothing of the network.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from unstill.catalog import cache as hub_cache
 from unstill.catalog.known import CATALOG, KnownModel, look_up
 from unstill.catalog.layout import list_lacking, list_names, list_variants, read_object
-from unstill.catalog.record import Record, load_record, read_licence
+from unstill.catalog.record import load_record, read_licence
 from unstill.errors import ModelError, WeightsError
 
 PIPELINE = "StableVideoDiffusionPipeline"  # what model_index.json of every SVD model names
@@ -44,14 +44,6 @@ def list_models(cache: Path | None = None) -> list[ModelStatus]:
     except OSError as error:
         text = f"the Hugging Face cache cannot be read: {error.strerror or error}"
         raise ModelError(text, hint="HF_HOME or HF_HUB_CACHE can name another place") from error
-
-
-def read_record(name: str, *, cache: Path | None = None) -> Record | None:
-    """Return what was written down when a model was pulled; of several revisions, the one that is used."""
-    known = look_up(name)
-    folder = hub_cache.repository_folder(cache or hub_cache.default_cache(), known.repository if known else name)
-    records = (load_record(folder, snapshot.name) for snapshot in hub_cache.list_snapshots(folder))
-    return next((record for record in records if record), None)
 
 
 def _describe(repository: str, folder: Path) -> ModelStatus:
