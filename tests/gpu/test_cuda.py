@@ -13,8 +13,7 @@ TINY = {"size": "192x128", "frames": 5, "steps": 4, "seed": 5}
 
 @pytest.fixture
 def clip_of(miniature, photo):
-    """Make a clip of the miniature, exactly: without TF32."""
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    """Make a clip of the miniature."""
     return lambda **knobs: animate(photo, **{"model": str(miniature), "device": "cuda", **TINY, **knobs})
 
 

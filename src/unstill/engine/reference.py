@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,14 +49,14 @@ class ReferenceEngine:
     def embed(self, source_HWC: NDArray[np.uint8]) -> Tensor:
         """Look at the picture with CLIP; return [1, 1, D]."""
         pixels = clip_pixels(source_HWC, self.clip_mean, self.clip_std, self.tower.config.image_size)
-        with self.places.running(self.tower):
+        with self._running(self.tower):
             embeds_BD: Tensor = self.tower(pixels.to(self.device, self.dtype))
         return embeds_BD[:, None]
 
     @torch.no_grad()
     def encode(self, pixels_BCHW: Tensor) -> Tensor:
         """Encode float32 pixels in [−1, 1] into unscaled latents."""
-        with self.places.running(self.vae), self._upcast_vae() as dtype:
+        with self._running(self.vae), self._upcast_vae() as dtype:
             return self.vae.encode(pixels_BCHW.to(self.device, dtype)).to(self.dtype)
 
     def denoiser(self, embedding_BND: Tensor, latents_BCHW: Tensor, plan: Plan) -> Denoiser:
@@ -70,7 +70,7 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def _run_unet(self, x_BFCHW: Tensor, time: Tensor, context_BND: Tensor, added_ids_BI: Tensor) -> Tensor:
-        with self.places.running(self.unet):
+        with self._running(self.unet):
             velocity: Tensor = self.unet(x_BFCHW, time, context_BND, added_ids_BI)
         return velocity
 
@@ -78,8 +78,17 @@ class ReferenceEngine:
     def decode(self, latents_FCHW: Tensor) -> Tensor:
         """Decode scaled latents of neighbouring frames at once into float32 pixels in [−1, 1], on the CPU."""
         latents = 1 / self.latent_scale * latents_FCHW.to(self.device, self.dtype)
-        with self.places.running(self.vae):
+        with self._running(self.vae):
             return self.vae.decode(latents, latents.shape[0]).float().cpu()
+
+    @contextmanager
+    def _running(self, part: nn.Module) -> Iterator[None]:
+        """Have the part on the device, and float32 mean float32: cuDNN alone rounds its inputs to 10 bits (TF32)."""
+        cudnn = torch.backends.cudnn
+        kept = {"enabled": cudnn.enabled, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+        exact = cudnn.flags(**kept, allow_tf32=False) if self.device.type == "cuda" else nullcontext()
+        with self.places.running(part), exact:
+            yield
 
     @contextmanager
     def _upcast_vae(self) -> Iterator[torch.dtype]:
