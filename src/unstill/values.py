@@ -8,6 +8,7 @@ This module does not know which knobs exist.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ def flag(value: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """Read a short text that is not empty."""
+    """Read a short text that is not empty, or a path."""
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(value, str) or not value.strip() or "\0" in value or len(value) > LONGEST_TEXT:
         raise ValueError(f"must be a text of 1 to {LONGEST_TEXT} characters, not {show(value)}")
     return value

@@ -1,6 +1,7 @@
 """values.py: every kind of knob reads what people and programs write, and refuses the rest."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,10 @@ def test_byte_count_reads_units(written, read):
 def test_device_refuses_what_torch_would_not_know(value):
     with pytest.raises(ValueError, match="must be auto, cpu, mps, cuda"):
         values.device(value)
+
+
+def test_a_path_is_a_text():
+    assert values.text(Path("models/svd")) == "models/svd"
 
 
 def test_what_was_found_is_shown_short_and_without_control_characters():
