@@ -436,6 +436,36 @@ def test_fetching_again_fetches_nothing(hub, start):
     assert answer["licence"]["name"] == "our-terms"
 
 
+def test_the_text_of_the_licence_is_pointed_at(hub, start):
+    hub.repositories[SVD].files["LICENSE.md"] = b"our terms"
+    process = start("pull", "svd")
+    _, err = process.communicate(timeout=120)
+    path = re.search(r"Its licence came with it: (.*LICENSE\.md)", err.decode())[1]
+    assert Path(path).expanduser().read_text() == "our terms"
+    answer = json.loads(start("pull", "svd", "--json").communicate(timeout=120)[0])
+    assert Path(answer["licence_text"]).read_text() == "our terms"
+
+
+def test_a_revision_can_be_fetched_and_is_named_so_that_it_is_the_one_used(hub, start):
+    assert start("pull", "svd", "-q").wait(timeout=120) == 0
+    held = hub.repositories[SVD]
+    held.files["model_index.json"] += b"\n"
+    held.commit = "f" * 40
+    process = start("pull", "svd", "--revision", held.commit)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.decode().strip().endswith(held.commit)
+    assert f"Next: unstill animate PICTURE --model {out.decode().strip()}" in err.decode()
+    assert "Its licence" not in err.decode()
+
+
+def test_a_revision_that_is_not_there_is_said(hub, start):
+    process = start("pull", "svd", "--revision", "v9")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "no such revision" in err.decode()
+
+
 def test_a_terminal_is_asked_before_gigabytes_come(hub, place):
     terminal = Terminal(["pull", "svd"])
     terminal.read_until(r"Fetch it\?")

@@ -6,6 +6,7 @@ Where the files are and how they travel is the catalogue's business.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,12 @@ def describe_state(row: ModelStatus) -> str:
 @click.command(cls=Command)
 @click.argument("model", metavar="MODEL", shell_complete=options.complete_model)
 @click.option("--full-precision", is_flag=True, help="Fetch the float32 weights: twice the size, and seldom better.")
+@click.option("--revision", metavar="NAME", help="A branch, a tag or a commit of the repository.\n[default: main]")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @options.as_json
 @options.quiet
 @options.debug
-def pull(model: str, full_precision: bool, yes: bool, as_json: bool, quiet: bool, debug: bool) -> None:
+def pull(model: str, full_precision: bool, revision: str | None, yes: bool, as_json: bool, quiet: bool, debug: bool) -> None:
     """Fetch a model, or what is missing of it, after saying how large it is and what its licence is.
 
     MODEL is a name that `unstill models` lists, or OWNER/NAME on the hub.
@@ -73,7 +75,7 @@ def pull(model: str, full_precision: bool, yes: bool, as_json: bool, quiet: bool
     from unstill.catalog.pull import carry_out, plan_pull
     from unstill.cli.progress import Transfer
 
-    plan = plan_pull(model, full_precision=full_precision)
+    plan = plan_pull(model, full_precision=full_precision, revision=revision)
     talks = not (as_json or quiet)
     if talks:
         describe_plan(plan)
@@ -90,7 +92,17 @@ def pull(model: str, full_precision: bool, yes: bool, as_json: bool, quiet: bool
         return
     output.answer(str(pulled.snapshot))
     if talks:
-        output.say(f"{plan.name} is here, every file checked. Next: unstill animate PICTURE --model {plan.name}")
+        if pulled.licence_text:
+            output.say(f"Its licence came with it: {output.shorten(pulled.licence_text)}")
+        output.say(f"{plan.name} is here, every file checked. Next: unstill animate PICTURE --model {choose_name(pulled)}")
+
+
+def choose_name(pulled: Pulled) -> str:
+    """Name a model so that what was pulled is what is found: where there are several revisions, its name means one."""
+    from unstill.catalog.find import find_model
+
+    found = find_model(pulled.plan.name)
+    return pulled.plan.name if found.revision == pulled.record.revision else shlex.quote(str(pulled.snapshot))
 
 
 def describe_plan(plan: PullPlan) -> None:
@@ -117,4 +129,5 @@ def describe_size(plan: PullPlan) -> str:
 def pulled_to_dict(pulled: Pulled) -> dict[str, Any]:
     """Give a download as JSON values."""
     record = dataclasses.asdict(pulled.record)
-    return {**record, "path": pulled.snapshot, "bytes": pulled.plan.total_bytes, "fetched_bytes": pulled.plan.fetch_bytes}
+    counts = {"bytes": pulled.plan.total_bytes, "fetched_bytes": pulled.plan.fetch_bytes}
+    return {**record, "path": pulled.snapshot, "licence_text": pulled.licence_text, **counts}
