@@ -14,7 +14,7 @@ from miniature import make_configs, make_miniature, make_parts
 from model_files import describe_miniature
 from unstill.errors import WeightsError
 from unstill.model.config import CLIPConfig, UNetConfig, VAEConfig
-from unstill.model.names import UNNEEDED, list_sources
+from unstill.model.names import UNNEEDED, list_stored
 from unstill.model.weights import list_wanted, load_image_tower, load_unet, load_vae, read_header
 
 LOADERS = {"unet": load_unet, "vae": load_vae, "image_encoder": load_image_tower}
@@ -123,7 +123,7 @@ def test_the_names_of_the_single_file_are_those_of_generative_models():
     """
     wanted = {}
     for config in (UNetConfig(), VAEConfig(), CLIPConfig()):
-        wanted |= {w.source.name: w.shape for w in list_wanted("single-file", config).values()}
+        wanted |= {w.stored.name: w.shape for w in list_wanted("single-file", config).values()}
     assert len(wanted) == 2194
     text = "\n".join(sorted(f"{name} {list(shape)}" for name, shape in wanted.items()))
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -143,7 +143,7 @@ def test_the_names_of_the_single_file_are_those_of_generative_models():
 )
 def test_some_names_written_out(config, ours, theirs):
     """As read in generative-models' video_model.py."""
-    assert list_sources("single-file", config, [ours])[ours].name == f"model.diffusion_model.{theirs}"
+    assert list_stored("single-file", config, [ours])[ours].name == f"model.diffusion_model.{theirs}"
 
 
 def test_a_single_file_without_configs_is_taken_for_the_published_model(single):

@@ -19,7 +19,7 @@ from unstill.catalog.hub import Hub, Listing, RemoteFile, list_repository
 from unstill.catalog.known import is_repository, look_up, suggest
 from unstill.catalog.layout import CONFIGS, SAFE_ONLY, Variant, choose_weights, list_lacking, list_pickles
 from unstill.catalog.record import Licence, Record
-from unstill.catalog.transfer import Source, fetch_file, hash_file, storing
+from unstill.catalog.transfer import Origin, fetch_file, hash_file, storing
 from unstill.errors import DiskFull, ModelMissing, WeightsError
 
 MARGIN = 1.05  # of what is fetched must be free: file systems need room of their own
@@ -36,10 +36,10 @@ class PullProgress:
     total_bytes: int
 
 
-Watch = Callable[[PullProgress], None]
+PullWatch = Callable[[PullProgress], None]
 
 
-def ignore(progress: PullProgress) -> None:
+def unwatched(progress: PullProgress) -> None:
     """Watch nothing."""
 
 
@@ -48,7 +48,7 @@ class PullPlan:
     """What a download will bring, known before it begins."""
 
     name: str
-    source: Source
+    source: Origin
     asked_revision: str
     variant: str  # fp16 | fp32 | mixed
     files: tuple[RemoteFile, ...]  # the small ones first: a refusal and the licence come before the gigabytes
@@ -111,7 +111,7 @@ def pull(
     *,
     full_precision: bool = False,
     revision: str | None = None,
-    progress: Watch = ignore,
+    progress: PullWatch = unwatched,
     hub: Hub | None = None,
     free_bytes: Callable[[Path], int] = measure_free,
 ) -> Pulled:
@@ -142,7 +142,7 @@ def plan_pull(
     page = f"https://huggingface.co/{repository}/blob/{listing.commit}"
     return PullPlan(
         name=short,
-        source=Source(hub, repository, listing.commit),
+        source=Origin(hub, repository, listing.commit),
         asked_revision=revision,
         variant=variant,
         files=files,
@@ -191,7 +191,7 @@ def _count_missing(folder: Path, commit: str, file: RemoteFile) -> int:
     return file.size_bytes - (arrived_bytes if arrived_bytes <= file.size_bytes else 0)
 
 
-def carry_out(plan: PullPlan, progress: Watch = ignore) -> Pulled:
+def carry_out(plan: PullPlan, progress: PullWatch = unwatched) -> Pulled:
     """Fetch what a plan says is missing, check every file, and write down what came."""
     plan.require_room()
     earlier = record.load_record(plan.folder, plan.revision)
@@ -218,7 +218,7 @@ class _Tally:
     plan: PullPlan
     file: RemoteFile
     before_bytes: int
-    progress: Watch
+    progress: PullWatch
 
     def __call__(self, stage: str, file_bytes: int) -> None:
         self.progress(PullProgress(self.file.path, stage, self.before_bytes + file_bytes, self.plan.total_bytes))

@@ -20,11 +20,11 @@ from unstill.catalog.hub import Hub, Patience, RemoteFile, explained, open_file
 from unstill.errors import DiskFull, WeightsError, WriteError
 
 BLOCK_BYTES = 1 << 20
-Told = Callable[[str, int], None]  # stage (verify | fetch), bytes of the file so far
+FileWatch = Callable[[str, int], None]  # stage (verify | fetch), bytes of the file so far
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """A repository at one commit, and the hub that serves it."""
 
     hub: Hub
@@ -67,7 +67,7 @@ class Intake:
     def is_whole(self) -> bool:
         return self.have_bytes >= self._remote.size_bytes
 
-    def take_up(self, told: Told) -> None:
+    def take_up(self, told: FileWatch) -> None:
         """Hash what an earlier attempt left."""
         self._file.seek(0)
         # No further than the file can be: what lies there may be anything, even without an end.
@@ -92,14 +92,14 @@ class Intake:
         self.have_bytes += len(block)
 
 
-def fetch_file(source: Source, remote: RemoteFile, blob: Path, told: Told) -> str:
+def fetch_file(origin: Origin, remote: RemoteFile, blob: Path, told: FileWatch) -> str:
     """Fetch a file into its blob, going on from what an earlier attempt left, and return its sha256."""
     partial = blob.with_name(f"{blob.name}.incomplete")
     partial.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("a+b") as file:
         intake = Intake(file, remote)
         intake.take_up(told)
-        _fill(intake, source, remote, told)
+        _fill(intake, origin, remote, told)
         file.flush()
         os.fsync(file.fileno())
     if intake.hashes.digest != remote.digest:
@@ -110,17 +110,17 @@ def fetch_file(source: Source, remote: RemoteFile, blob: Path, told: Told) -> st
     return intake.hashes.sha256
 
 
-def _fill(intake: Intake, source: Source, remote: RemoteFile, told: Told) -> None:
-    patience = Patience(source.hub)
-    with explained(source.hub, source.repository):
+def _fill(intake: Intake, origin: Origin, remote: RemoteFile, told: FileWatch) -> None:
+    patience = Patience(origin.hub)
+    with explained(origin.hub, origin.repository):
         while not intake.is_whole:
             with patience.attempt():
-                _receive(intake, source, remote, told, patience)
+                _receive(intake, origin, remote, told, patience)
 
 
-def _receive(intake: Intake, source: Source, remote: RemoteFile, told: Told, patience: Patience) -> None:
+def _receive(intake: Intake, origin: Origin, remote: RemoteFile, told: FileWatch, patience: Patience) -> None:
     patience.note(intake.have_bytes)
-    with open_file(source.hub, source.repository, source.commit, remote, intake.have_bytes) as answer:
+    with open_file(origin.hub, origin.repository, origin.commit, remote, intake.have_bytes) as answer:
         if answer.is_from_start:
             intake.start_over()
         for block in answer.blocks:
@@ -129,7 +129,7 @@ def _receive(intake: Intake, source: Source, remote: RemoteFile, told: Told, pat
             told("fetch", intake.have_bytes)
 
 
-def hash_file(path: Path, remote: RemoteFile, told: Told) -> Hashes:
+def hash_file(path: Path, remote: RemoteFile, told: FileWatch) -> Hashes:
     """Hash a file that is here."""
     with path.open("rb") as file:
         intake = Intake(file, remote)

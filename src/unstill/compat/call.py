@@ -126,11 +126,11 @@ def draw_clips(arguments: Arguments, plan: Plan, engine: Engine, pictures: int) 
     """
     clips, each = pictures * arguments.clips_each, arguments.clips_each
     height, width = plan.size.height, plan.size.width
-    source = Source(arguments.generator, clips, torch.device(plan.device))
-    noise = source.draw(pictures, (3, height, width), torch.float32)
+    generators = Generators(arguments.generator, clips, torch.device(plan.device))
+    noise = generators.draw(pictures, (3, height, width), torch.float32)
     shape = (plan.frames, engine.latent_channels, height // engine.downscale, width // engine.downscale)
     if arguments.latents is None:
-        latents = source.draw(clips, shape, DTYPES[plan.dtype])
+        latents = generators.draw(clips, shape, DTYPES[plan.dtype])
     elif tuple(arguments.latents.shape) == (clips, *shape):
         latents = arguments.latents.detach().float().cpu()
     else:
@@ -154,7 +154,7 @@ def warn_of_crops(images: Sequence[PreparedImage], size: Size) -> list[str]:
     ]
 
 
-class Source:
+class Generators:
     """Where normal numbers come from: one generator, one for each clip, or torch's own of the device."""
 
     def __init__(self, generator: Any, clips: int, device: torch.device) -> None:

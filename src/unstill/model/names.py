@@ -110,7 +110,7 @@ CLIP_INNER: Table = (
 
 
 @dataclass(frozen=True)
-class Source:
+class Stored:
     """Where a file holds one of our tensors, and in which form."""
 
     name: str
@@ -127,17 +127,17 @@ class Source:
         return (*ours, 1, 1) if self.as_conv else ours
 
 
-def list_sources(layout: str, config: Config, names: Iterable[str]) -> dict[str, Source]:
+def list_stored(layout: str, config: Config, names: Iterable[str]) -> dict[str, Stored]:
     """Say for each of our names where a file of this layout holds it."""
     if layout == "diffusers":
-        return {name: Source(name) for name in names}
+        return {name: Stored(name) for name in names}
     if isinstance(config, UNetConfig):
         outer = UNET_OUTER + number_unet(config)
-        return {name: Source(f"{UNET}.{rename(name, outer, UNET_INNER)}") for name in names}
+        return {name: Stored(f"{UNET}.{rename(name, outer, UNET_INNER)}") for name in names}
     if isinstance(config, VAEConfig):
         outer = VAE_OUTER + number_vae(config)
         attends = re.compile(r"attentions\.0\.to_.+\.weight")
-        return {name: Source(rename(name, outer, VAE_INNER), as_conv=bool(attends.search(name))) for name in names}
+        return {name: Stored(rename(name, outer, VAE_INNER), as_conv=bool(attends.search(name))) for name in names}
     return {name: _name_clip(name) for name in names}
 
 
@@ -186,7 +186,7 @@ def number_vae(config: VAEConfig) -> Table:
     return tuple(table)
 
 
-def _name_clip(name: str) -> Source:
+def _name_clip(name: str) -> Stored:
     fused = re.search(r"\.self_attn\.([qkv])_proj\.", name)
     third = "qkv".index(fused[1]) if fused else None
-    return Source(rename(name, CLIP_OUTER, CLIP_INNER), third, transposed=name == "visual_projection.weight")
+    return Stored(rename(name, CLIP_OUTER, CLIP_INNER), third, transposed=name == "visual_projection.weight")

@@ -22,7 +22,7 @@ from unstill.artifacts import ModelFiles
 from unstill.errors import WeightsError
 from unstill.model.clip import ImageTower
 from unstill.model.config import CLIPConfig, UNetConfig, VAEConfig
-from unstill.model.names import CONDITIONER, LOST_CONDITIONER, UNNEEDED, Config, Source, list_sources
+from unstill.model.names import CONDITIONER, LOST_CONDITIONER, UNNEEDED, Config, Stored, list_stored
 from unstill.model.unet import UNet
 from unstill.model.vae import VAE
 from unstill.values import show
@@ -41,11 +41,11 @@ class Found(NamedTuple):
 class Wanted(NamedTuple):
     """A tensor that must be in a file."""
 
-    source: Source
+    stored: Stored
     shape: tuple[int, ...]
 
 
-CONFIGS: dict[str, type[UNetConfig] | type[VAEConfig] | type[CLIPConfig]] = {
+KINDS: dict[str, type[UNetConfig] | type[VAEConfig] | type[CLIPConfig]] = {
     "unet": UNetConfig,
     "vae": VAEConfig,
     "image_encoder": CLIPConfig,
@@ -175,10 +175,10 @@ def _read_config(part: str, files: ModelFiles) -> Config:
     """Read the part's config; a single file that comes without is taken for the published model."""
     config = files.configs.get(part)
     if config is not None:
-        return CONFIGS[part].from_dict(config)
+        return KINDS[part].from_dict(config)
     if files.layout == "diffusers":
         raise WeightsError(f"{part}/config.json is missing", hint="download the model again, with its config files")
-    return CONFIGS[part]()
+    return KINDS[part]()
 
 
 def _list_paths(part: str, files: ModelFiles) -> Sequence[Path]:
@@ -196,16 +196,16 @@ def _build(config: Config) -> nn.Module:
 def list_wanted(layout: str, config: Config) -> Mapping[str, Wanted]:
     """Say for each of our tensors where it is and what shape the file must hold."""
     shapes = {name: tuple(tensor.shape) for name, tensor in _build(config).state_dict().items()}
-    sources = list_sources(layout, config, shapes)
-    return {name: Wanted(source, source.shape_for(shapes[name])) for name, source in sources.items()}
+    places = list_stored(layout, config, shapes)
+    return {name: Wanted(stored, stored.shape_for(shapes[name])) for name, stored in places.items()}
 
 
 def _list_allowed(files: ModelFiles) -> set[str]:
     """Name what else may be in the file: in a single file, the other parts."""
     if files.layout == "diffusers":
         return set()
-    parts = (list_wanted(files.layout, _read_config(part, files)) for part in CONFIGS)
-    return {wanted.source.name for part in parts for wanted in part.values()}
+    parts = (list_wanted(files.layout, _read_config(part, files)) for part in KINDS)
+    return {wanted.stored.name for part in parts for wanted in part.values()}
 
 
 def _read_headers(paths: Sequence[Path]) -> dict[str, Found]:
@@ -220,7 +220,7 @@ def _read_headers(paths: Sequence[Path]) -> dict[str, Found]:
 
 def _check_tensors(part: str, files: ModelFiles, wanted: Mapping[str, Wanted], found: Mapping[str, Found]) -> None:
     """Refuse files that hold less, more or other than the part's tensors."""
-    shapes = {w.source.name: w.shape for w in wanted.values()}
+    shapes = {w.stored.name: w.shape for w in wanted.values()}
     allowed, tolerated = _list_allowed(files), UNNEEDED[files.layout]
     here = {name: (found[name], shape) for name, shape in shapes.items() if name in found}
     wrong = {
@@ -255,11 +255,11 @@ def _read_tensors(
 ) -> dict[str, Tensor]:
     """Read, cast and move one tensor after the other: the host never holds the part twice."""
     state: dict[str, Tensor] = {}
-    for path in {found[w.source.name].path: None for w in wanted.values()}:
+    for path in {found[w.stored.name].path: None for w in wanted.values()}:
         with _open(path) as opened:
-            for name, (source, shape) in wanted.items():
-                if found[source.name].path == path:
-                    tensor = _take(opened, source, shape)
+            for name, (stored, shape) in wanted.items():
+                if found[stored.name].path == path:
+                    tensor = _take(opened, stored, shape)
                     # A copy even where nothing changes: the file may be replaced while the network lives.
                     state[name] = tensor.to(device, dtype, copy=True, memory_format=torch.contiguous_format)
     return state
@@ -272,12 +272,12 @@ def _open(path: Path) -> Any:
         raise _broken(path, str(error)) from error
 
 
-def _take(opened: Any, source: Source, shape: tuple[int, ...]) -> Tensor:
-    if source.third is not None:
+def _take(opened: Any, stored: Stored, shape: tuple[int, ...]) -> Tensor:
+    if stored.third is not None:
         rows = shape[0] // 3
-        third: Tensor = opened.get_slice(source.name)[source.third * rows : (source.third + 1) * rows]
+        third: Tensor = opened.get_slice(stored.name)[stored.third * rows : (stored.third + 1) * rows]
         return third
-    tensor: Tensor = opened.get_tensor(source.name)
-    if source.transposed:
+    tensor: Tensor = opened.get_tensor(stored.name)
+    if stored.transposed:
         return tensor.T
-    return tensor.reshape(shape[:2]) if source.as_conv else tensor
+    return tensor.reshape(shape[:2]) if stored.as_conv else tensor
