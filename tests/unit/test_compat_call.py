@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,14 @@ def pipe(miniature):
 
 def knobs(*given, **keywords):
     return complete(*read_arguments((PICTURE, *given), keywords))
+
+
+def test_everything_a_script_can_reach_says_what_it_is(pipe):
+    for owner in (pipe, pipe.unet, pipe.vae, pipe.scheduler):
+        kind = type(owner)
+        own = {name: member for name, member in vars(kind).items() if not name.startswith("_")}
+        described = [name for name, member in own.items() if callable(member) or isinstance(member, (property, classmethod))]
+        assert described and [name for name in described if not inspect.getdoc(getattr(kind, name))] == []
 
 
 def test_arguments_that_are_knobs_keep_their_names_and_the_rest_stays_with_the_call():

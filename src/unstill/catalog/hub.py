@@ -2,7 +2,7 @@
 
 It speaks through huggingface_hub's session, so its settings count (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, proxies),
 but builds no headers with it: those would name other packages and ask the hub for a list first. It does not know
-what a model is, nor where files go. It is the only module that opens connections.
+what a model is, nor where files go. It is the only module that asks the hub anything.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class RemoteFile:
 
     @property
     def has_sha256(self) -> bool:
+        """Whether the digest is that of the bytes, and not git's of bytes and size."""
         return len(self.digest) == 64
 
 

@@ -59,18 +59,22 @@ class PullPlan:
 
     @property
     def repository(self) -> str:
+        """The name of the repository on the hub."""
         return self.source.repository
 
     @property
     def revision(self) -> str:
+        """The commit."""
         return self.source.commit
 
     @property
     def total_bytes(self) -> int:
+        """The bytes of all files, also of those that are here."""
         return sum(file.size_bytes for file in self.files)
 
     @property
     def fits(self) -> bool:
+        """Whether the disk has room, with a margin."""
         return self.fetch_bytes * MARGIN <= self.free_bytes
 
     @property

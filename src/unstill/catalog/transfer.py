@@ -48,6 +48,7 @@ class Hashes:
 
     @property
     def sha256(self) -> str:
+        """The sha256 of the bytes so far."""
         return self._sha256.hexdigest()
 
     @property
@@ -65,6 +66,7 @@ class Intake:
 
     @property
     def is_whole(self) -> bool:
+        """Whether all of the file has arrived."""
         return self.have_bytes >= self._remote.size_bytes
 
     def take_up(self, told: FileWatch) -> None:

@@ -55,6 +55,7 @@ class Arguments:
 
     @property
     def clips_each(self) -> int:
+        """How many clips each picture gets."""
         return 1 if self.num_videos_per_prompt is None else self.num_videos_per_prompt
 
 

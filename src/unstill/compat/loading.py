@@ -44,6 +44,7 @@ class Wishes:
 
     @property
     def cache(self) -> Path | None:
+        """The folder of the cache, if another than the usual one."""
         return None if self.cache_dir is None else Path(self.cache_dir)
 
     @property

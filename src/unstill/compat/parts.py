@@ -31,6 +31,7 @@ class Settings:
 
     @property
     def torch_dtype(self) -> torch.dtype:
+        """The dtype in torch's terms."""
         return DTYPES[self.dtype]
 
 
@@ -71,10 +72,12 @@ class Part(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype that the network is run in."""
         return self.settings.torch_dtype
 
     @property
     def device(self) -> torch.device:
+        """The device that the network is run on."""
         return torch.device(self.settings.device)
 
     def to(self, *where: Any, **how: Any) -> Part:

@@ -140,14 +140,17 @@ class StableVideoDiffusionPipeline:
 
     @property
     def device(self) -> torch.device:
+        """The device that the networks are run on."""
         return torch.device(self.settings.device)
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype that the networks are run in."""
         return self.settings.torch_dtype
 
     @property
     def num_timesteps(self) -> int:
+        """How many steps the last call took; 25 before the first."""
         return len(self.scheduler.timesteps)
 
     @property
