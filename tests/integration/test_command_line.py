@@ -21,7 +21,10 @@ from PIL import Image
 from hub import LoopbackHub
 from unstill.cli import main
 from unstill.cli.progress import STAGES
+from unstill.cli.run import Target, run
+from unstill.cli.telling import Manner
 from unstill.formats.probe import probe
+from unstill.request import Request
 
 SVD = "stabilityai/stable-video-diffusion-img2vid"
 SMALL = ["--size", "128x64", "--frames", "4", "--steps", "2"]
@@ -130,6 +133,22 @@ def test_a_second_clip_takes_another_name(animate, place, capsys):
     assert animate("--seed", "2") == 0
     assert capsys.readouterr().out == "photo.mp4\nphoto-2.mp4\n"
     assert (place / "photo.mp4").read_bytes() == first
+
+
+def test_a_name_that_another_run_takes_while_this_one_writes_is_left_to_it(miniature, place, capsys):
+    class Raced(Target):
+        def choose(self, request):
+            path = super().choose(request)
+            if "3" not in path.name:
+                path.write_text("theirs")
+            return path
+
+    request = Request(model=str(miniature), format="gif", size="128x64", frames=4, steps=2)
+    assert run(request, Raced("photo.png"), Manner(quiet=True)).path == Path("photo-3.gif")
+    assert list_names(place) == ["photo-2.gif", "photo-3.gif", "photo.gif", "photo.png"]
+    assert {(place / name).read_text() for name in ("photo.gif", "photo-2.gif")} == {"theirs"}
+    assert (place / "photo-3.gif").read_bytes().startswith(b"GIF89a")
+    assert capsys.readouterr().out == "photo-3.gif\n"
 
 
 def test_a_named_clip_replaces_what_was_there(animate, place):

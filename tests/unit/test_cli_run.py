@@ -2,11 +2,12 @@
 
 import io
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from unstill.cli.run import Target, check_place, refuse_confusion
+from unstill.cli.run import Target, check_place, claim, refuse_confusion
 from unstill.cli.telling import Manner
 from unstill.errors import RequestError, WriteError
 from unstill.request import Request
@@ -58,6 +59,38 @@ def test_a_name_that_does_not_tell_its_format_gets_it_from_the_request():
     assert frames.complete(Request(format="gif")) == Request(format="gif")
     assert Target("harbour.v2.jpg", kind="gif").complete(Request()) == Request()
     assert Target("harbour.v2.jpg", "there", kind="png").complete(Request()) == Request()
+
+
+@dataclass(frozen=True)
+class Raced(Target):
+    """A target whose names somebody else takes right after they were chosen, until three are gone."""
+
+    def choose(self, request):
+        path = super().choose(request)
+        if "3" not in path.name:
+            theirs = path / "theirs" if path.name.endswith("-frames") else path
+            theirs.parent.mkdir(exist_ok=True)
+            theirs.write_bytes(b"theirs")
+        return path
+
+
+def test_a_file_takes_the_first_name_that_nobody_else_took(place):
+    (place / "made.gif").write_bytes(b"ours")
+    assert claim(place / "made.gif", Raced("photo.jpg"), Request(format="gif")) == Path("photo-3.gif")
+    assert [(place / name).read_bytes() for name in ("photo.gif", "photo-2.gif", "photo-3.gif")] == [
+        b"theirs",
+        b"theirs",
+        b"ours",
+    ]
+
+
+def test_a_folder_takes_the_first_name_that_nobody_else_took(place):
+    (place / "made").mkdir()
+    (place / "made" / "0001.png").write_bytes(b"ours")
+    assert claim(place / "made", Raced("photo.jpg"), Request(format="png")) == Path("photo-3-frames")
+    assert sorted(str(path.relative_to(place)) for path in place.glob("*/*")) == [
+        "photo-2-frames/theirs", "photo-3-frames/0001.png", "photo-frames/theirs",
+    ]  # fmt: skip
 
 
 def test_a_gif_of_a_gif_gets_another_name(place):

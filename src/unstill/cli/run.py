@@ -5,6 +5,7 @@ It does not know how the request was put together, nor how the result is told.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -21,14 +22,17 @@ import unstill
 from unstill.artifacts import Progress
 from unstill.cli import output
 from unstill.cli.telling import Manner, tell, tell_plan
-from unstill.errors import RequestError
+from unstill.errors import RequestError, WriteError
 from unstill.request import Request
+from unstill.values import show
 
 if TYPE_CHECKING:
     from unstill.artifacts import Clip, Plan
     from unstill.engine import Engine
 
 STREAM = "-"  # as a file name: standard input or output
+ASIDE = ".unstill-"  # how the name of the folder begins where a clip is written before it gets its name
+TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # how a system says that a name is taken
 
 
 @dataclass(frozen=True)
@@ -176,10 +180,33 @@ def _stream(animate: Callable[[Path], Clip], request: Request) -> Clip:
 
 def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None], target: Target, request: Request) -> Clip:
     """Write the clip by a free name, chosen last: by then another run may have taken the one that was free at the start."""
-    check_place(target, request)
+    wished = check_place(target, request)
     clip = animate(None)
     watch(Progress("write", 0, 1))
     started = time.perf_counter()
-    path = clip.save(target.choose(request))
+    try:
+        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=wished.parent) as folder:
+            path = claim(clip.save(Path(folder) / wished.name), target, request)
+    except OSError as error:
+        raise WriteError(f"{show(wished.name)} cannot be written: {error.strerror or error}") from None
     seconds = {**clip.report.stages_s, "write": round(time.perf_counter() - started, 3)}
     return replace(clip, path=path, report=replace(clip.report, stages_s=seconds))
+
+
+def claim(made: Path, target: Target, request: Request) -> Path:
+    """Give what was made a name that is free at this very moment, so that nothing of another run is replaced."""
+    is_folder = made.is_dir()
+    while True:
+        path = target.choose(request)
+        try:
+            if is_folder:
+                made.rename(path)  # refuses a file, and a folder that holds anything
+            else:
+                path.hardlink_to(made)  # refuses any name that is there, which renaming a file does not
+        except OSError as error:
+            if error.errno in TAKEN:
+                continue
+            if is_folder:
+                raise
+            made.replace(path)  # on file systems without links the moment stays, and it is a short one
+        return path
