@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -67,8 +68,6 @@ def test_text_made_to_be_slow_is_not(part):
     """Patterns that search backwards and forwards take minutes for these."""
     start = time.process_time()
     read_xmp((part * 200_000).encode())
-    try:
+    with suppress(RecipeError):
         unpack('{"unstill' + part * (60_000 // len(part)))
-    except RecipeError:
-        pass
     assert time.process_time() - start < 2  # a bound on the order of growth, not on the machine

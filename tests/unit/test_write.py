@@ -257,16 +257,17 @@ class TestPublication:
     @pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "no room"), OSError(5, "broken")])
     def test_an_interruption_at_every_flush_leaves_nothing(self, tmp_path, monkeypatch, kind, failure):
         make_clip(make_frames(2)).save(tmp_path / name(kind))
-        flush, calls = os.fsync, []
+        flush, calls, limits = os.fsync, [], []
 
         def break_off(handle):
             calls.append(handle)
-            if len(calls) == limit and stat.S_ISREG(os.fstat(handle).st_mode):
+            if len(calls) == limits[-1] and stat.S_ISREG(os.fstat(handle).st_mode):
                 raise failure
             flush(handle)
 
         monkeypatch.setattr(os, "fsync", break_off)
         for limit in range(1, 4 if kind == "png" else 2):
+            limits.append(limit)
             calls.clear()
             expected = (
                 KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else DiskFull if failure.errno == 28 else WriteError
