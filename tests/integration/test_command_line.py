@@ -394,6 +394,7 @@ def test_ctrl_c_stops_after_the_step_with_130_and_no_file(miniature, place):
     terminal.type("\x03")
     terminal.read_until(r"Ctrl-C again stops at once")
     assert terminal.end() == 130
+    assert re.search(r"/200[^\n]*\r\x1b\[2KStopping after", terminal.seen)  # the line is taken away, not left above
     assert re.search(r"error: Stopped after step \d+ of 200; nothing was written", terminal.said)
     assert list_names(place) == ["photo.png"]
 

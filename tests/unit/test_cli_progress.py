@@ -26,6 +26,20 @@ def test_the_first_ctrl_c_ends_the_run_at_the_next_step(capfd):
     assert "Ctrl-C again stops at once" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("is_line_shown", "start"), [(True, "\r\x1b[2KStopping"), (False, "\nStopping")])
+def test_the_words_take_the_place_of_the_line_where_there_is_one(is_line_shown, start, capfd):
+    with Stop(is_line_shown=is_line_shown) as stop:
+        stop.arm()
+        signal.raise_signal(signal.SIGINT)
+    assert capfd.readouterr().err.startswith(start)
+
+
+def test_a_line_is_shown_on_terminals_that_can_and_unless_quiet():
+    assert Display(is_shown=True, console=open_terminal()).is_shown
+    assert not Display(is_shown=False, console=open_terminal()).is_shown
+    assert not Display(is_shown=True, console=Console(file=io.StringIO())).is_shown
+
+
 @pytest.mark.parametrize(
     ("last", "now", "said"),
     [(("load", 0, 1), ("sample", 0, 1), "after: loading the model"), (("sample", 0, 1), ("sample", 1, 25), "after step 1 of 25"),

@@ -43,6 +43,7 @@ STAGES = {
     "check": ("Checking", "frame"),
     "write": ("Writing", "frame"),
 }
+CLEAR = "\r\x1b[2K"  # to the start of the line, and clear all of it
 WIDE = 66  # columns that a line with bar, rate, time left and time taken needs
 
 
@@ -52,8 +53,9 @@ class Stop:
     It takes effect inside `with`, once `arm` was called: before the run there is nothing to wait for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_line_shown: bool = False) -> None:
         self.asked = False
+        self._before_words = CLEAR if is_line_shown else "\n"
         self._before: signal._HANDLER = None
         self._reached = "at the start"
 
@@ -77,7 +79,7 @@ class Stop:
             raise KeyboardInterrupt
         self.asked = True
         # Printing through Python's buffers from a signal handler may meet a print that is under way.
-        os.write(2, b"\nStopping after the current step. Ctrl-C again stops at once.\n")
+        os.write(2, f"{self._before_words}Stopping after the current step. Ctrl-C again stops at once.\n".encode())
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +168,11 @@ class Display:
             since=now,
             unit=unit,
         )
+
+    @property
+    def is_shown(self) -> bool:
+        """Say whether there is a line to be seen, on a terminal that can clear one."""
+        return not self._line.disable and not self._line.console.legacy_windows
 
     def refresh(self) -> None:
         """Draw the line now; it draws itself ten times a second."""

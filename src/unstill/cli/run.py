@@ -137,7 +137,8 @@ def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[s
     """Animate, put the clip where it belongs, and return it with the warnings that were said."""
     from unstill.cli.progress import Display, Stop
 
-    display, stop, told = Display(is_shown=not manner.quiet), Stop(), list[str]()
+    display, told = Display(is_shown=not manner.quiet), list[str]()
+    stop = Stop(is_line_shown=display.is_shown)
 
     def load(plan: Plan) -> Engine:
         # The moment when the plan is known and nothing has been run yet.
