@@ -87,7 +87,7 @@ def told(tmp_path_factory):
         profile = tmp_path_factory.mktemp("profile")
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", address]
         with (folder / "log").open("w") as log:
-            child = subprocess.Popen(command[:-2] + ["--remote-debugging-port=0", address], stdout=log, stderr=log)
+            child = subprocess.Popen([*command[:-2], "--remote-debugging-port=0", address], stdout=log, stderr=log)
         try:
             assert is_told.wait(35), (folder / "log").read_text()[-2000:]
         finally:
