@@ -199,6 +199,7 @@ def draw_pictures(folder: Path) -> None:
         landscape.resize((320, 180)).save(folder / "photos" / f"{name}.jpg")
 
 
+@pytest.mark.slow  # each command is a process of its own: 50 s together
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_every_example_runs(name, newcomer):
     """Blocks of a page share a folder and run from top to bottom, as a reader would type them.

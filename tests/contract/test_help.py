@@ -5,6 +5,7 @@ The texts are kept in snapshots/. After a change that is meant, write them anew 
     UNSTILL_WRITE_SNAPSHOTS=1 python -m pytest tests/contract/test_help.py
 """
 
+import copy
 import importlib.util
 import json
 import os
@@ -64,6 +65,13 @@ def test_help_is_as_it_was_read_last(command, read_help):
     if os.environ.get("UNSTILL_WRITE_SNAPSHOTS"):
         path.write_text(read_help(command))
     assert read_help(command) == path.read_text(), "read the difference, then write it anew with UNSTILL_WRITE_SNAPSHOTS=1"
+
+
+def test_the_option_for_help_does_not_depend_on_who_asked_first():
+    for name, command in app.commands.items():
+        alone = copy.copy(command)  # click keeps the option that it made first
+        with alone.make_context(name, [], resilient_parsing=True) as context:
+            assert context.command.get_params(context)[-1].opts == ["-h", "--help"]
 
 
 def test_every_snapshot_is_of_a_command():

@@ -46,7 +46,7 @@ def test_help_has_usage_paragraphs_and_options_by_heading(monkeypatch, capsys):
         command.main(["--help"], prog_name="it")
     assert capsys.readouterr().out == (
         "Usage: it [OPTIONS] WHAT\n\nDo one thing.\n\nThen another.\n\n"
-        "Options\n  -o, --out FILE  Where.\n  --help          Show this message and exit.\n\n"
+        "Options\n  -o, --out FILE  Where.\n  -h, --help      Show this message and exit.\n\n"
         "More\n  --[no-]deep     How.\n"
     )
 

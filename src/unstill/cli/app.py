@@ -13,7 +13,7 @@ BEGIN = """\
 MORE = "`unstill --help` lists the commands, `unstill doctor` looks at this machine."
 
 
-@click.group("unstill", cls=help.Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("unstill", cls=help.Program, invoke_without_command=True)
 @click.option("--version", is_flag=True, help="Print the version and stop.")
 @click.pass_context
 def app(context: click.Context, version: bool) -> None:

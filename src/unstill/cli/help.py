@@ -17,6 +17,7 @@ import click
 from unstill.errors import UnstillError
 
 WIDEST = 100  # columns; longer lines are hard to follow
+HELP_NAMES = ["-h", "--help"]
 NARROW = 56  # columns; below this, an option and its help stand on lines of their own
 
 BROKEN_PIPE = 141  # what a program ends with that the system stops for writing into a closed pipe: 128 + SIGPIPE
@@ -35,12 +36,16 @@ class Option(click.Option):
 class Command(click.Command):
     """A command whose help reads as described above."""
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """Name the option that shows the help. click keeps what it names first, so the context may have no say in it."""
+        return HELP_NAMES
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help; click calls this."""
         formatter.write(write_help(self, ctx))
 
 
-class Program(click.Group):
+class Program(Command, click.Group):
     """The program itself, with its commands, and with what its exit codes mean."""
 
     command_class = Command
