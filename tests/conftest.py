@@ -1,5 +1,6 @@
 """What many tests need: the miniature, a picture, and quiet surroundings."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,14 @@ from miniature import make_miniature
 def one_thread_each():
     """Two workers on two cores: more threads only fight. It also makes sums run in one order."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C as a terminal leaves it, for us and the processes we start; a shell's background jobs have it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

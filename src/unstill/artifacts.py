@@ -69,7 +69,7 @@ class ModelFiles:
     frames: int
     weights_bytes: int
     revision: str | None = None
-    sha256: Mapping[str, str] = field(default_factory=dict)  # by file name, as far as known
+    sha256: Mapping[str, str] = field(default_factory=dict)  # by file name; of very large files `sampled-sha256:` of samples
     licence: str | None = None
 
 

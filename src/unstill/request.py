@@ -41,8 +41,8 @@ def _choice(default: Any, choices: tuple[str, ...], help: str, group: str, **mor
     return _knob(default, read, help, group, " | ".join(choices), choices=choices, **more)
 
 
-DTYPES = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
-DTYPES |= {f"torch.{name}": short for name, short in DTYPES.items()}
+DTYPE_SPELLINGS = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
+DTYPE_SPELLINGS |= {f"torch.{name}": short for name, short in DTYPE_SPELLINGS.items()}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Request:
     device: str = _knob("auto", values.device, "Where to run.", "machine", "auto | cpu | mps | cuda | cuda:N")
     dtype: str = _choice(
         "auto", ("auto", "fp16", "bf16", "fp32"), "Arithmetic: auto is fp16 on a GPU, fp32 on a CPU.", "machine",
-        aliases=("torch_dtype",), spellings=DTYPES,
+        aliases=("torch_dtype",), spellings=DTYPE_SPELLINGS,
     )  # fmt: skip
     decode_chunk: int | None = _knob(
         None, values.whole(1, 128), "Frames decoded at once: fewer need less memory and flicker at the seams.", "machine",

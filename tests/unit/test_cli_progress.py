@@ -61,6 +61,14 @@ def test_the_second_ctrl_c_ends_it_at_once(capfd):
         signal.raise_signal(signal.SIGINT)
 
 
+def test_ctrl_c_that_is_ignored_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Stop() as stop:
+        stop.arm()
+        signal.raise_signal(signal.SIGINT)
+        assert not stop.asked
+
+
 def test_before_it_is_armed_ctrl_c_is_pythons():
     with Stop(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)

@@ -60,8 +60,9 @@ class Stop:
         self._reached = "at the start"
 
     def arm(self) -> None:
-        """Take over Ctrl-C; only the main thread may."""
-        if threading.current_thread() is threading.main_thread() and self._before is None:
+        """Take over Ctrl-C; only the main thread may. Whoever starts us in the background has it ignored: so it stays."""
+        may = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+        if may and self._before is None:
             self._before = signal.signal(signal.SIGINT, self._hear)
 
     def check(self, progress: Progress) -> None:
