@@ -152,7 +152,8 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         """Show a step."""
         now = time.monotonic()
-        if progress.stage != self._stage:
+        is_new = progress.stage != self._stage
+        if is_new:
             self._stage, self._first = progress.stage, (0, 0.0)
         if progress.done and not self._first[0]:
             self._first = (progress.done, now)
@@ -168,6 +169,7 @@ class Display:
             pace_s=(now - self._first[1]) / steps if counted and self._first[0] and steps > 0 else None,
             since=now,
             unit=unit,
+            refresh=is_new,  # a busy machine may not draw in time, and a stage can be short
         )
 
     @property

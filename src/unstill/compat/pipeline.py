@@ -31,7 +31,7 @@ from unstill.compat.parts import OF_SVD, VAE, Config, Part, Scheduler, Settings,
 from unstill.compat.pictures import list_pictures
 from unstill.compat.run import CallBack, Job, decode_jobs, join_latents, make_jobs, sample_jobs
 from unstill.engine import Engine, load_engine
-from unstill.engine.memory_errors import explain_memory
+from unstill.engine.memory_errors import annotate_memory
 from unstill.errors import RequestError
 from unstill.plan import look_at_machine, make_plan
 from unstill.prepare import prepare
@@ -210,7 +210,7 @@ class StableVideoDiffusionPipeline:
         unet: UNet = getattr(self.unet, "_orig_mod", self.unet)
         if self._loaded is None or self._loaded_for != key:
             self._unload()  # free the old one before the new one needs its memory
-            with explain_memory("load"):
+            with annotate_memory("load"):
                 self._loaded, self._loaded_for = load_engine(plan), key
             unet.network = self._loaded.unet
         unet.network.set_forward_chunk(plan.request.forward_chunk)

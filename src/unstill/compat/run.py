@@ -15,7 +15,7 @@ from unstill.artifacts import Latents, Plan, PreparedImage, Report
 from unstill.check import check
 from unstill.decode import decode
 from unstill.engine import Engine
-from unstill.engine.memory_errors import explain_memory
+from unstill.engine.memory_errors import annotate_memory
 from unstill.engine.reference import DTYPES
 from unstill.errors import RequestError, ResultError
 from unstill.generate import ignore
@@ -48,7 +48,7 @@ def sample_jobs(
     latents: list[Latents] = []
     changed: list[Tensor | None] = [None] * len(jobs)
     for number in range(len(sigmas) - 1):
-        with explain_memory("sample"):  # the step alone: what a script's callback raises is the script's
+        with annotate_memory("sample"):  # the step alone: what a script's callback raises is the script's
             steps = [run.send(latents) for run, latents in zip(runs, changed, strict=True)]
         latents = [step.latents for step in steps]
         if call_back is not None:
@@ -80,7 +80,7 @@ def join_latents(latents: list[Latents], dtype: torch.dtype) -> Tensor:
 
 def decode_jobs(jobs: list[Job], latents: list[Latents], engine: Engine) -> tuple[list[Tensor], tuple[Report, ...]]:
     """Decode and check each clip: frames [F, C, H, W] in 0–1, and their reports."""
-    with explain_memory("decode"):
+    with annotate_memory("decode"):
         decoded = [decode(job.plan, one, engine, job.image.content, ignore) for job, one in zip(jobs, latents, strict=True)]
     reports = [check(job.plan, job.image, frames) for job, frames in zip(jobs, decoded, strict=True)]
     return [frames.values_FCHW for frames in decoded], tuple(reports)

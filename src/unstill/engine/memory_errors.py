@@ -24,8 +24,22 @@ def explain_memory(stage: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        told = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in ALLOCATORS)
-        if not known:
+        if not _is_memory(error):
             raise
+        told = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise MachineError(f"The device has too little memory to {stage}: {told}", hint=LESS_MEMORY.get(stage)) from error
+
+
+@contextmanager
+def annotate_memory(stage: str) -> Iterator[None]:
+    """Say what to try, but leave the error as it is for scripts that catch PyTorch's own."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if _is_memory(error) and stage in LESS_MEMORY:
+            error.add_note(f"hint: {LESS_MEMORY[stage]}")
+        raise
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in ALLOCATORS)
