@@ -15,7 +15,6 @@ from torch import Tensor
 from recipe.dice import Dice
 
 WORDS = ("auto", "still", "push", "pull", "left", "right", "up", "down", "orbit", "roll")
-WIDTH_PX = 1024  # speeds are told in pixels a frame at this width
 FARTHEST = 0.35  # of the width that a point at middle depth may travel in a clip
 FOCAL = 0.9  # in picture widths: a view of 58 degrees
 TURNS_A_CLIP = 3.5  # keyframes are a twelfth of the clip apart and must be able to follow a sway

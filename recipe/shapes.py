@@ -42,6 +42,6 @@ def blob(dice: Dice, x: Tensor, y: Tensor, radius: Tensor, *, waves: int = 5, ro
     return (x**2 + y**2).sqrt() - radius * swell.clamp(min=0.15)
 
 
-def cover(distance: Tensor, columns: int, soft_px: float | Tensor = 1.2) -> Tensor:
+def cover(distance: Tensor, columns: float, soft_px: float | Tensor = 1.2) -> Tensor:
     """Turn a signed distance into how much of each pixel is covered; `columns` is the width in pixels."""
     return (0.5 - distance * columns / soft_px).clamp(0, 1)

@@ -15,6 +15,7 @@ from recipe.dice import Dice
 from recipe.motion import Move
 from recipe.textures import Bank
 
+AREA_PX = 1024 * 576
 BOTTOM = 9 / 32  # half the height of a 16:9 picture, in widths
 
 # Hue, saturation and value from–to; natural things keep to theirs most of the time.
@@ -56,15 +57,25 @@ class Stage:
     layers: list[Layer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.x, self.y = lay_grid(*self.size, self.dice.device)
-        self.cell_x, self.cell_y = lay_grid(*self.cells, self.dice.device)
+        self.x, self.y = lay_grid(*self.size, self.columns, self.dice.device)
+        self.cell_x, self.cell_y = lay_grid(*self.cells, self.columns * self.cells[1] / self.size[1], self.dice.device)
         self.light = self.dice.angle()
         self.haze = self.colour("sky")
         self.wind = self.dice.normal(0.25) + torch.pi * self.dice.chance(0.5)
 
     @property
-    def columns(self) -> int:
-        return self.size[1]
+    def columns(self) -> float:
+        """The unit of all coordinates: columns of the 16:9 scene of which this picture shows the middle."""
+        return max(self.size[1], self.size[0] * 16 / 9)
+
+    @property
+    def unit_px(self) -> float:
+        """A unit in pixels of a clip that has the area of 1024x576."""
+        return self.columns * (AREA_PX / (self.size[0] * self.size[1])) ** 0.5
+
+    def across(self, most: float) -> Tensor:
+        """Draw a place that can be seen, so far from the middle at most."""
+        return self.dice.uniform(-most, most) * (self.size[1] / self.columns)
 
     def colour(self, name: str, odd: float = 0.12) -> Tensor:
         """Draw a colour of the name, [B, 3, 1, 1]; now and then any colour."""
@@ -114,10 +125,10 @@ class Stage:
         self.layers.append(layer)
 
 
-def lay_grid(rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Give the coordinates of pixel centres, [1, rows, columns] each."""
-    x = (torch.arange(columns, device=device) + 0.5) / columns - 0.5
-    y = ((torch.arange(rows, device=device) + 0.5) - rows / 2) / columns
+def lay_grid(rows: int, columns: int, unit: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Give the coordinates of pixel centres in units of so many columns, [1, rows, columns] each."""
+    x = ((torch.arange(columns, device=device) + 0.5) - columns / 2) / unit
+    y = ((torch.arange(rows, device=device) + 0.5) - rows / 2) / unit
     return x[None, None, :].expand(1, rows, columns), y[None, :, None].expand(1, rows, columns)
 
 

@@ -21,7 +21,7 @@ def place(stage: Stage, near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Choose where a standing thing touches the ground, and a size that goes with its distance."""
     dice = stage.dice
     foot = stage.horizon + near * (BOTTOM - stage.horizon) if stage.grounded else dice.uniform(-0.1, 0.35)
-    return dice.uniform(-0.5, 0.5), foot, (0.06 + 0.3 * near) * dice.log_uniform(0.5, 1.5)
+    return stage.across(0.5), foot, (0.06 + 0.3 * near) * dice.log_uniform(0.5, 1.5)
 
 
 def sometimes(stage: Stage, share: float, layer: Layer) -> Layer:
@@ -177,7 +177,7 @@ def flag(stage: Stage, near: Tensor) -> Layer:
 def lamp(stage: Stage, near: Tensor) -> Layer:
     """Make something on a cord from above; it swings about its nail, rigidly."""
     dice = stage.dice
-    cx, size = dice.uniform(-0.45, 0.45), (0.08 + 0.15 * near) * dice.uniform(0.7, 1.4)
+    cx, size = stage.across(0.45), (0.08 + 0.15 * near) * dice.uniform(0.7, 1.4)
     nail, low = torch.full_like(size, -BOTTOM), dice.uniform(-0.2, 0.1)
     x, y = stage.x - cx, stage.y - low
     cord = torch.maximum(x.abs() - 0.003, y)

@@ -92,7 +92,7 @@ def water(stage: Stage) -> Layer:
 def fall(stage: Stage, near: Tensor) -> Layer:
     """Make a band of streaks running down, that falls."""
     dice = stage.dice
-    cx, wide = dice.uniform(-0.4, 0.4), (0.04 + 0.15 * near) * dice.uniform(0.5, 1.5)
+    cx, wide = stage.across(0.4), (0.04 + 0.15 * near) * dice.uniform(0.5, 1.5)
     top, foot = dice.uniform(-0.28, -0.05), stage.horizon + near * (BOTTOM - stage.horizon)
     edge = 0.1 * wide * ripple(dice, stage.y, slowest=4, waves=8, fall=0.8)
     inside = torch.maximum((stage.x - cx).abs() - wide / 2 - edge, torch.maximum(top - stage.y, stage.y - foot))
@@ -106,7 +106,7 @@ def fall(stage: Stage, near: Tensor) -> Layer:
 def smoke(stage: Stage, near: Tensor) -> Layer:
     """Make a plume that rises from its foot, widens and leans with the wind."""
     dice = stage.dice
-    cx, foot = dice.uniform(-0.4, 0.4), dice.uniform(-0.05, 0.25)
+    cx, foot = stage.across(0.4), dice.uniform(-0.05, 0.25)
     wide, lean = dice.uniform(0.02, 0.06), 0.6 * stage.wind.cos() * dice.uniform()
     high = (foot - stage.y).clamp(min=0)
     middle = cx + lean * high + 0.02 * ripple(dice, stage.y, slowest=2, waves=4, fall=0.8)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recipe import motion, textures, things, weather
 from recipe.dice import Dice
-from recipe.motion import WIDTH_PX, Times
+from recipe.motion import Times
 from recipe.stage import Layer, Stage, compose
 from recipe.textures import Bank
 
@@ -86,7 +86,7 @@ def film(stage: Stage, picture: Tensor, shown_BHW: Tensor) -> Scenes:
 
 def film_once(stage: Stage, shown_BHW: Tensor, near_BHW: Tensor) -> tuple[Tensor, ...]:
     dice = stage.dice
-    times = draw_times(dice)
+    times = draw_times(dice, stage.unit_px)
     camera = motion.draw_camera(dice, times, near_BHW.flatten(1).median(dim=1).values[:, None, None])
     local = Times(times.frame_BT, times.last_B, times.fps_B, times.pace * dice.log_uniform(0.4, 2.0))
     x, y = stage.cell_x[:, None], stage.cell_y[:, None]
@@ -96,18 +96,18 @@ def film_once(stage: Stage, shown_BHW: Tensor, near_BHW: Tensor) -> tuple[Tensor
         moved = torch.where(mine, layer.move(local), moved)
     seen = camera.see(x + moved[:, :, 0], y + moved[:, :, 1], near_BHW[:, None], times)
     gone = seen - torch.stack([x.expand_as(seen[:, :, 0]), y.expand_as(seen[:, :, 0])], dim=2)
-    velocity_px = gone * WIDTH_PX / times.frame_BT[:, :, None, None, None]
+    velocity_px = gone * stage.unit_px / times.frame_BT[:, :, None, None, None]
     speed_px = measure_speed(velocity_px)
     scaled = velocity_px / speed_px.clamp(min=0.02)[:, None, None, None, None]
     return scaled, speed_px, camera.word_B, times.last_B, times.fps_B
 
 
-def draw_times(dice: Dice) -> Times:
+def draw_times(dice: Dice, unit_px: float) -> Times:
     """Draw how long a clip is and how fast its scene."""
     last_B = torch.where(dice.uniform() < 0.7, 24.0 - 11.0 * dice.chance(0.4), dice.log_uniform(6, 48).round())[:, 0, 0]
     fps_B = torch.where(dice.uniform() < 0.5, torch.full_like(dice.uniform(), 7.0), dice.log_uniform(4, 25).round())[:, 0, 0]
     frame_BT = last_B[:, None] * (torch.arange(KEYS, device=dice.device) + 1) / KEYS
-    return Times(frame_BT, last_B, fps_B, dice.log_uniform(0.4, 9) / WIDTH_PX)
+    return Times(frame_BT, last_B, fps_B, dice.log_uniform(0.4, 9) / unit_px)
 
 
 def finish(dice: Dice, picture: Tensor) -> Tensor:
