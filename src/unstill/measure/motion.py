@@ -1,0 +1,169 @@
+"""What moves in a clip and how much, and how the camera goes.
+
+It works on flow alone: it does not know pixels, requests or verdicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unstill.measure.flow import Flow
+
+STILL_PX = 0.25  # a frame: flow of resampled pictures is noisy by 0.05 to 0.15 px
+SEEN = 0.1  # trust above which a place counts with its own motion
+STRIDE = 4  # every fourth answer in both directions, 2,304 points, fits a camera as well as all of them
+SCALES_PX = (32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5, 0.5)  # what counts as an outlier, narrowed step by step
+LOOSE = 0.1  # of the motion is added to the scale, since no scene is a plane
+OPPOSED = 0.25  # of what goes one way must go the other way, for an orbit
+UNSURE = 1.5  # a word that explains less than this many times the next one's motion is told with it
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """What a plane that fills the picture does from frame to frame, fitted to most of what is seen, and what remains."""
+
+    pan_x_px_P: Tensor  # of the picture's centre, to the right: a camera that goes right gives less than 0
+    pan_y_px_P: Tensor  # downward: a camera that goes down gives less than 0
+    zoom_percent_P: Tensor  # growth; a camera that pushes in gives more than 0
+    roll_degrees_P: Tensor  # clockwise turn of the picture
+    objects_px_P: Tensor  # mean over the frame of what a homography leaves over: objects, and depth
+    plane_PCHW: Tensor  # how the pan, zoom, roll and shear of the picture move each place, px
+    residual_PCHW: Tensor  # what a homography leaves over at each place, px
+
+
+@dataclass(frozen=True)
+class CameraWord:
+    """The word for a camera's way; `other` is the next best one where the two are close."""
+
+    word: str
+    other: str | None
+    motion_px: float  # a frame, of what the word explains
+
+
+def measure_motion_px(flow: Flow, camera: Camera) -> Tensor:
+    """Average the length of the flow over the whole frame, [P].
+
+    Places whose own motion cannot be seen, flat skies and what leaves the frame, count with the camera's motion.
+    """
+    speed_PHW: Tensor = fill(flow, camera).norm(dim=1)
+    return speed_PHW.mean((1, 2))
+
+
+def measure_static_share(flow: Flow, camera: Camera) -> Tensor:
+    """Say which share of the frame moves less than STILL_PX, 0 to 1, [P]; what cannot be seen counts with the camera."""
+    speed_PHW: Tensor = fill(flow, camera).norm(dim=1)
+    return (speed_PHW < STILL_PX).float().mean((1, 2))
+
+
+def fill(flow: Flow, camera: Camera) -> Tensor:
+    """Give the flow, and where it cannot be trusted the camera's, in px, [P, 2, H, W]."""
+    return torch.where(flow.confidence_PHW[:, None] > SEEN, flow.flow_PCHW, camera.plane_PCHW)
+
+
+def lay_points(flow: Flow) -> Tensor:
+    """Give the places of the flow in px from the picture's centre, [2, H, W]."""
+    _, _, rows, columns = flow.flow_PCHW.shape
+    step_x, step_y = (2 * side for side in flow.pixel_px)
+    x = (torch.arange(columns, device=flow.flow_PCHW.device) - (columns - 1) / 2) * step_x
+    y = (torch.arange(rows, device=flow.flow_PCHW.device) - (rows - 1) / 2) * step_y
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"))
+
+
+def fit_camera(flow: Flow) -> Camera:
+    """Fit each pair's camera robustly, and take it apart."""
+    place_CHW = lay_points(flow)
+    reach = place_CHW.norm(dim=0).max().double()
+    start_CN = (place_CHW[:, ::STRIDE, ::STRIDE].flatten(1) / reach).double()
+    moved_PCN = (flow.flow_PCHW[:, :, ::STRIDE, ::STRIDE].flatten(2) / reach).double()
+    trust_PN = flow.confidence_PHW[:, ::STRIDE, ::STRIDE].flatten(1).double()
+    plain_PK = _fit(_design(start_CN, moved_PCN)[..., :6], moved_PCN, trust_PN, reach)
+    full_PK = _fit(_design(start_CN, moved_PCN), moved_PCN, trust_PN, reach)
+    xx, xy, pan_x, yx, yy, pan_y = plain_PK.unbind(1)
+    # Turning shifts sideways with height and upward with width, by as much; a ground that recedes does only one of them.
+    turn = torch.where(xy * yx < 0, yx.sign() * torch.minimum(xy.abs(), yx.abs()), torch.zeros_like(yx))
+    grown = 1 + (xx + yy) / 2
+    residual_PCHW = flow.flow_PCHW - move_plane(full_PK, place_CHW, float(reach))
+    return Camera(
+        pan_x_px_P=(pan_x * reach).float(),
+        pan_y_px_P=(pan_y * reach).float(),
+        zoom_percent_P=100 * (torch.hypot(grown, turn) - 1).float(),
+        roll_degrees_P=torch.rad2deg(torch.atan2(turn, grown)).float(),
+        objects_px_P=(residual_PCHW.norm(dim=1) * (flow.confidence_PHW > SEEN)).mean((1, 2)),
+        plane_PCHW=move_plane(F.pad(plain_PK, (0, 2)), place_CHW, float(reach)),
+        residual_PCHW=residual_PCHW,
+    )
+
+
+def _design(start_CN: Tensor, moved_PCN: Tensor) -> Tensor:
+    """Write a homography as equations that are linear in its 8 numbers, [P, 2, N, 8]; the first 6 are its affine part."""
+    x, y = (one.expand(len(moved_PCN), -1) for one in start_CN)
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    end_x, end_y = (start_CN + moved_PCN).unbind(1)
+    across = torch.stack([x, y, one, zero, zero, zero, -x * end_x, -y * end_x], -1)
+    along = torch.stack([zero, zero, zero, x, y, one, -x * end_y, -y * end_y], -1)
+    return torch.stack([across, along], 1)
+
+
+def _fit(design_PCNK: Tensor, moved_PCN: Tensor, trust_PN: Tensor, reach: Tensor) -> Tensor:
+    """Solve least squares again and again; what lies far from the answer counts ever less (Geman and McClure)."""
+    weight_PN = trust_PN
+    motion_P = (moved_PCN.norm(dim=1) * trust_PN).sum(1) / trust_PN.sum(1).clamp(min=1e-9)
+    little = 1e-9 * torch.eye(design_PCNK.shape[-1], dtype=torch.float64, device=trust_PN.device)
+    for scale_px in SCALES_PX:
+        square = torch.einsum("pcnk,pcnl,pn->pkl", design_PCNK, design_PCNK, weight_PN) + little
+        right = torch.einsum("pcnk,pcn,pn->pk", design_PCNK, moved_PCN, weight_PN)
+        answer_PK = torch.linalg.solve(square, right)
+        miss_PN = (torch.einsum("pcnk,pk->pcn", design_PCNK, answer_PK) - moved_PCN).square().sum(1)
+        scale_P = (scale_px / reach + LOOSE * motion_P) ** 2
+        weight_PN = trust_PN * (scale_P[:, None] / (scale_P[:, None] + miss_PN)) ** 2
+    return answer_PK
+
+
+def move_plane(answer_PK: Tensor, place_CHW: Tensor, reach: float) -> Tensor:
+    """Give the flow of homographies in px, [P, 2, H, W]."""
+    x, y = place_CHW / reach
+    a, b, c, d, e, f, g, h = (number[:, None, None] for number in answer_PK.float().unbind(1))
+    far = 1 + g * x + h * y
+    way: Tensor = reach * torch.stack([(x + a * x + b * y + c) / far - x, (y + d * x + e * y + f) / far - y], 1)
+    return way
+
+
+def name_camera(flow: Flow, camera: Camera) -> CameraWord:
+    """Name the camera's way over the clip: still, push, pull, left, right, up, down, orbit or roll.
+
+    Each word counts by the mean motion that it explains. A camera that goes right moves the scene to the left. An orbit
+    looks like a sideways walk whose far and near parts go opposite ways, and is told with the walk where these are close.
+    """
+    place_CHW = lay_points(flow)
+    radius_px = float(place_CHW.norm(dim=0).mean())
+    pan_x, pan_y = float(camera.pan_x_px_P.mean()), float(camera.pan_y_px_P.mean())
+    zoom = float(camera.zoom_percent_P.mean()) / 100 * radius_px
+    roll = float(torch.deg2rad(camera.roll_degrees_P).mean()) * radius_px
+    orbit_px = _opposed_px(flow, camera, place_CHW)
+    sideways = "left" if pan_x > 0 else "right"
+    sizes = {
+        "orbit": orbit_px,
+        sideways: abs(pan_x),
+        "up" if pan_y > 0 else "down": abs(pan_y),
+        "push" if zoom > 0 else "pull": abs(zoom),
+        "roll": abs(roll),
+    }
+    (word, size), (other, next_size) = sorted(sizes.items(), key=lambda item: -item[1])[:2]
+    if size < STILL_PX:
+        return CameraWord("still", word if size > STILL_PX / UNSURE else None, size)
+    close = next_size * UNSURE > size and next_size >= STILL_PX
+    return CameraWord(word, other if close else None, size)
+
+
+def _opposed_px(flow: Flow, camera: Camera, place_CHW: Tensor) -> float:
+    """Measure sideways motion that goes both ways once zoom and roll are taken away, px a frame; 0 where it goes one way."""
+    grown = camera.zoom_percent_P.mean() / 100
+    turned = torch.deg2rad(camera.roll_degrees_P).mean()
+    sideways = flow.flow_PCHW[:, 0].mean(0) - grown * place_CHW[0] + turned * place_CHW[1]
+    trust = flow.confidence_PHW.mean(0)
+    right, left = (float((one.clamp(min=0) * trust).sum() / trust.sum().clamp(min=1e-6)) for one in (sideways, -sideways))
+    return right + left if min(right, left) > OPPOSED * max(right, left) else 0.0
