@@ -83,9 +83,8 @@ def fit_camera(flow: Flow) -> Camera:
     plain_PK = _fit(_design(start_CN, moved_PCN)[..., :6], moved_PCN, trust_PN, reach)
     full_PK = _fit(_design(start_CN, moved_PCN), moved_PCN, trust_PN, reach)
     xx, xy, pan_x, yx, yy, pan_y = plain_PK.unbind(1)
-    # Turning shifts sideways with height and upward with width, by as much; a ground that recedes does only one of them.
-    turn = torch.where(xy * yx < 0, yx.sign() * torch.minimum(xy.abs(), yx.abs()), torch.zeros_like(yx))
-    grown = 1 + (xx + yy) / 2
+    # Growth stretches both ways by as much, and a turn shears both ways; what does only one of them is a ground seen walking.
+    grown, turn = 1 + _agree(xx, yy), _agree(-xy, yx)
     residual_PCHW = flow.flow_PCHW - move_plane(full_PK, place_CHW, float(reach))
     return Camera(
         pan_x_px_P=(pan_x * reach).float(),
@@ -96,6 +95,11 @@ def fit_camera(flow: Flow) -> Camera:
         plane_PCHW=move_plane(F.pad(plain_PK, (0, 2)), place_CHW, float(reach)),
         residual_PCHW=residual_PCHW,
     )
+
+
+def _agree(one_P: Tensor, two_P: Tensor) -> Tensor:
+    """Give the smaller of two numbers of one sign, else 0."""
+    return torch.where(one_P * two_P > 0, one_P.sign() * torch.minimum(one_P.abs(), two_P.abs()), torch.zeros_like(one_P))
 
 
 def _design(start_CN: Tensor, moved_PCN: Tensor) -> Tensor:
@@ -116,7 +120,7 @@ def _fit(design_PCNK: Tensor, moved_PCN: Tensor, trust_PN: Tensor, reach: Tensor
     for scale_px in SCALES_PX:
         square = torch.einsum("pcnk,pcnl,pn->pkl", design_PCNK, design_PCNK, weight_PN) + little
         right = torch.einsum("pcnk,pcn,pn->pk", design_PCNK, moved_PCN, weight_PN)
-        answer_PK = torch.linalg.solve(square, right)
+        answer_PK: Tensor = torch.linalg.solve(square, right)
         miss_PN = (torch.einsum("pcnk,pk->pcn", design_PCNK, answer_PK) - moved_PCN).square().sum(1)
         scale_P = (scale_px / reach + LOOSE * motion_P) ** 2
         weight_PN = trust_PN * (scale_P[:, None] / (scale_P[:, None] + miss_PN)) ** 2
@@ -128,8 +132,8 @@ def move_plane(answer_PK: Tensor, place_CHW: Tensor, reach: float) -> Tensor:
     x, y = place_CHW / reach
     a, b, c, d, e, f, g, h = (number[:, None, None] for number in answer_PK.float().unbind(1))
     far = 1 + g * x + h * y
-    way: Tensor = reach * torch.stack([(x + a * x + b * y + c) / far - x, (y + d * x + e * y + f) / far - y], 1)
-    return way
+    end_PCHW: Tensor = torch.stack([(x + a * x + b * y + c) / far - x, (y + d * x + e * y + f) / far - y], 1)
+    return end_PCHW * reach
 
 
 def name_camera(flow: Flow, camera: Camera) -> CameraWord:

@@ -1,0 +1,138 @@
+"""Whether the picture stays itself: light, sharpness, colour, its borders, and the first frame.
+
+It does not know what was asked for, nor which number is good enough.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unstill.measure.flow import Flow, Shrunk, look_up, to_light
+
+GREYS = 255.0
+BLOCKS = (9, 16)  # light is compared in blocks of 64x64 px: resampling and grain cancel there, light does not
+MARGIN = 0.06  # of each side is left out where sharpness is measured: borders are measured on their own
+DARK = 4 / GREYS  # black that went through a video's compression
+WIDEST = 0.125  # of the side: bands are looked for up to here
+NARROWEST = 5  # columns of about 512: fewer are found in pictures without bands
+FLAT = 0.5 / GREYS  # where neighbouring columns differ less than this, a plain picture cannot be told from a band
+COPY = 0.25  # a band is a copy when it differs by less than this share of what neighbouring content differs
+
+
+@dataclass(frozen=True, eq=False)
+class Flicker:
+    """Steps of luminance from frame to frame, on what moved along; grey levels of 255."""
+
+    step_greys_P: Tensor  # of the whole picture, signed
+    local_greys_P: Tensor  # mean over blocks, without sign, a steady fade taken away
+    fade_greys: float  # the steady part, a frame
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """How wide the worst frame's border bands are beyond the first frame's, in % of the side across which they grow."""
+
+    black_percent: dict[str, float]
+    mirrored_percent: dict[str, float]
+    stretched_percent: dict[str, float]
+
+
+def measure_flicker(clip: Shrunk, flow: Flow) -> Flicker:
+    """Follow the flow, and compare the luminance of what can be trusted."""
+    pixel = torch.tensor(flow.pixel_px, device=flow.flow_PCHW.device)[:, None, None]
+    light_FHW = F.avg_pool2d(clip.light_FHW[:, None], 2)[:, 0]
+    later_PHW, _ = look_up(light_FHW[1:], flow.flow_PCHW / pixel / 2)
+    trust_PHW = flow.confidence_PHW
+    steps_PHW = (later_PHW - light_FHW[:-1]) * GREYS
+    blocks = F.adaptive_avg_pool2d(torch.stack([steps_PHW * trust_PHW, trust_PHW], 1), BLOCKS)
+    weight_PHW = blocks[:, 1]
+    block_PHW = blocks[:, 0] / weight_PHW.clamp(min=1e-6)
+    whole_P = blocks[:, 0].sum((1, 2)) / weight_PHW.sum((1, 2)).clamp(min=1e-6)
+    fade_HW = (block_PHW * weight_PHW).sum(0) / weight_PHW.sum(0).clamp(min=1e-6)
+    local_P = ((block_PHW - fade_HW).abs() * weight_PHW).sum((1, 2)) / weight_PHW.sum((1, 2)).clamp(min=1e-6)
+    return Flicker(whole_P, local_P, float(whole_P.mean()))
+
+
+def measure_sharpness(frames_FCHW: Tensor) -> Tensor:
+    """Give each frame's variance of the Laplacian as a share of the first frame's, borders left out, [F]."""
+    values = []
+    for frame_CHW in frames_FCHW:  # one at a time stays in the cache
+        light = to_light(frame_CHW[None])[0]
+        high, wide = (round(side * MARGIN) for side in light.shape)
+        light = light[high : light.shape[0] - high, wide : light.shape[1] - wide]
+        around = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:]
+        values.append((around - 4 * light[1:-1, 1:-1]).var())
+    variance_F = torch.stack(values)
+    return variance_F / variance_F[0].clamp(min=1e-12)
+
+
+def measure_contrast(clip: Shrunk) -> Tensor:
+    """Give each frame's spread of luminance (standard deviation) as a share of the first frame's, [F]."""
+    spread_F = clip.light_FHW.flatten(1).std(1)
+    return spread_F / spread_F[0].clamp(min=1e-6)
+
+
+def measure_saturation(clip: Shrunk) -> Tensor:
+    """Give each frame's mean distance between its strongest and weakest channel as a share of the first frame's, [F]."""
+    chroma_F = (clip.colour_FCHW.amax(1) - clip.colour_FCHW.amin(1)).mean((1, 2))
+    return chroma_F / chroma_F[0].clamp(min=1e-6)
+
+
+def measure_fidelity_db(first_CHW: Tensor, picture_CHW: Tensor) -> float:
+    """Compare the first frame with the picture: PSNR, at most 99 dB."""
+    error = float((first_CHW - picture_CHW).square().mean())
+    return 99.0 if error == 0 else min(99.0, -10 * math.log10(error))
+
+
+def measure_bands(clip: Shrunk) -> Bands:
+    """Look along every side of every frame for bands that are black, a mirror of what follows, or one line repeated."""
+    light = clip.light_FHW
+    turned = {"left": light, "right": light.flip(2), "top": light.transpose(1, 2), "bottom": light.flip(1).transpose(1, 2)}
+
+    def widest(width_F: Tensor, wide: int) -> float:
+        return 100 * max(0.0, float(width_F.max() - width_F[0])) / wide
+
+    kinds = (_find_black, _find_mirrored, _find_stretched)
+    return Bands(*({side: widest(find(view), view.shape[2]) for side, view in turned.items()} for find in kinds))
+
+
+def _run(holds_FW: Tensor) -> Tensor:
+    """Count how many columns from the left hold without a gap, [F]."""
+    return holds_FW.long().cumprod(1).sum(1)
+
+
+def _find_black(light_FHW: Tensor) -> Tensor:
+    """Count black columns at the left, [F]; all of a frame that is black."""
+    return _run(light_FHW.amax(1) < DARK)
+
+
+def _find_stretched(light_FHW: Tensor) -> Tensor:
+    """Count columns at the left that repeat one column, [F]: each hardly differs from the next, unlike what follows."""
+    reach = round(light_FHW.shape[2] * WIDEST)
+    part = light_FHW[:, :, : 3 * reach]
+    change_FW = (part[:, :, 1:] - part[:, :, :-1]).abs().mean(1)
+    usual_F = change_FW.median(1).values
+    shows_FW = part.amax(1)[:, :reach] >= DARK
+    same_F = _run((change_FW < COPY * usual_F[:, None])[:, :reach] & shows_FW & (usual_F > FLAT)[:, None])
+    return torch.where(same_F + 1 >= NARROWEST, same_F + 1, 0)
+
+
+def _find_mirrored(light_FHW: Tensor) -> Tensor:
+    """Find the axis about which the left edge is mirrored best, and count the columns before it, [F]; 0 where none is."""
+    reach = round(light_FHW.shape[2] * WIDEST)
+    part = light_FHW[:, ::2, : 2 * reach + 1]  # every second row tells as much
+    width_F, least_F = light_FHW.new_zeros(len(light_FHW)), light_FHW.new_full((len(light_FHW),), COPY)
+    for width in range(NARROWEST, reach + 1):
+        band = part[:, :, :width]
+        usual_F = (band - part[:, :, width : 2 * width]).abs().mean((1, 2))
+        for shift in (0, 1):  # the axis lies between two columns, or on one
+            copy = part[:, :, width + shift : 2 * width + shift].flip(2)
+            share_F = (band - copy).abs().mean((1, 2)) / usual_F.clamp(min=1e-6)
+            found_F = (share_F < least_F) & (usual_F > 4 * FLAT)
+            width_F, least_F = torch.where(found_F, width, width_F), torch.where(found_F, share_F, least_F)
+    return width_F
