@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recipe import checkpoint
@@ -32,6 +33,7 @@ BETAS, DECAY = (0.9, 0.98), 0.01
 WARM_UP = 150  # steps
 LOWEST = 0.02  # of the learning rate, at the end
 AVERAGED = 0.999  # what the average keeps each step
+EVERY = 8  # steps between looks at the clock
 LOUDEST = 1.0  # norm of a gradient
 SIGMAS = (0.3, 1.0, 3.0, 10.0, 30.0)  # at which the gap is measured
 HEADER = ["step", "minutes", "clips", "loss", "velocity_loss", "order_loss", "gradient", "rate", "gap", *(
@@ -97,13 +99,15 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.network = FieldNetwork(SMALL if settings.small else FieldConfig()).to(self.device)
         nn.init.zeros_(self.network.unet.conv_out.weight)
+        if has_gpu:
+            normalise_in_half(self.network)
         self.parameters = list(self.network.parameters())
         self.gradient = share_gradient(self.parameters)
         self.averaged = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=settings.rate, betas=BETAS, weight_decay=DECAY, fused=has_gpu, eps=1e-8
         )
-        self.step, self.resumed = 0, False
+        self.step, self.resumed, self.part = 0, False, 0.0
         if settings.resume:
             self.step, self.resumed = checkpoint.load(settings.resume, self.network, self.averaged, self.optimizer), True
         self.first = self.step
@@ -158,9 +162,19 @@ class Trainer:
 
     def rate(self) -> float:
         """Warm up by steps, then fall along a cosine by the clock."""
-        part = min(1.0, self.minutes / self.settings.minutes)
-        fall = LOWEST + (1 - LOWEST) * 0.5 * (1 + math.cos(math.pi * part))
+        fall = LOWEST + (1 - LOWEST) * 0.5 * (1 + math.cos(math.pi * self.part))
         return self.settings.rate * fall * min(1.0, (self.step - self.first + 1) / WARM_UP)
+
+    def look_at_the_clock(self) -> None:
+        """Agree on how much of the time is gone, now and then: every process must take the same steps at the same rate."""
+        if self.step % EVERY:
+            return
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()  # the clock must not run ahead of the device
+        part = torch.tensor([min(1.0, self.minutes / self.settings.minutes)], device=self.device)
+        if self.ranks > 1:
+            dist.broadcast(part, 0)
+        self.part = part.item()
 
     def cast(self) -> torch.autocast | nullcontext[None]:
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
@@ -188,6 +202,21 @@ def hold(asked: Question, sigma: float) -> Question:
     )
 
 
+class HalfGroupNorm(nn.GroupNorm):
+    """A group norm that autocast leaves in half precision: its sums are taken in float32 anyway."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cuda", enabled=False):
+            return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
+def normalise_in_half(network: nn.Module) -> None:
+    """Save the copies that autocast makes around norms: 292 to 266 ms a step of 128 clips on one H200."""
+    for module in network.modules():
+        if type(module) is nn.GroupNorm:
+            module.__class__ = HalfGroupNorm
+
+
 def share_gradient(parameters: list[nn.Parameter]) -> Tensor:
     """Lay all gradients side by side in one tensor, to be zeroed, summed and measured at once."""
     whole = torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
@@ -206,8 +235,8 @@ def train(settings: Settings) -> None:
     log = Log(settings.out / "log.csv") if trainer.rank == 0 else None
     errors, sizes, reported_s, saved_s = [], [], time.monotonic(), time.monotonic()
     while True:
-        is_over = agree(trainer.minutes >= settings.minutes, trainer)
-        now = time.monotonic()
+        trainer.look_at_the_clock()
+        is_over, now = trainer.part >= 1, time.monotonic()
         if log and errors and (is_over or now - reported_s > settings.report_s):
             log.write(
                 trainer, torch.stack(errors).mean(0).tolist(), torch.stack(sizes).mean().item(), trainer.measure(questions)
@@ -223,17 +252,6 @@ def train(settings: Settings) -> None:
         sizes.append(size)
     if trainer.ranks > 1:
         dist.destroy_process_group()
-
-
-def agree(is_over: bool, trainer: Trainer) -> bool:
-    """Stop when the first process says so; asked seldom, for the answer has to be waited for."""
-    if trainer.device.type == "cuda" and trainer.step % 8 == 0:
-        torch.cuda.synchronize()  # the clock must not run ahead of the device
-    if trainer.ranks == 1 or trainer.step % 8:
-        return is_over and trainer.ranks == 1
-    word = torch.tensor([float(is_over)], device=trainer.device)
-    dist.broadcast(word, 0)
-    return bool(word.item())
 
 
 class Log:

@@ -19,9 +19,9 @@ BLOCKS = (9, 16)  # light is compared in blocks of 64x64 px: resampling and grai
 MARGIN = 0.06  # of each side is left out where sharpness is measured: borders are measured on their own
 DARK = 4 / GREYS  # black that went through a video's compression
 WIDEST = 0.125  # of the side: bands are looked for up to here
-NARROWEST = 5  # columns of about 512: fewer are found in pictures without bands
+NARROWEST = 8  # columns of about 512, 1.6 % of the side: smooth pictures hold narrower mirrors of their own
 FLAT = 0.5 / GREYS  # where neighbouring columns differ less than this, a plain picture cannot be told from a band
-COPY = 0.25  # a band is a copy when it differs by less than this share of what neighbouring content differs
+COPY = 0.2  # a band is a copy when it differs by less than this share of what neighbouring content differs
 
 
 @dataclass(frozen=True, eq=False)
