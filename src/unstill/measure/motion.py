@@ -15,7 +15,7 @@ from unstill.measure.flow import Flow
 
 STILL_PX = 0.25  # a frame: flow of resampled pictures is noisy by 0.05 to 0.15 px
 SEEN = 0.1  # trust above which a place counts with its own motion
-STRIDE = 4  # every fourth answer in both directions, 2,304 points, fits a camera as well as all of them
+STRIDE = 6  # every sixth answer in both directions: 1,032 points fit a camera as well as all of them
 SCALES_PX = (32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5, 0.5)  # what counts as an outlier, narrowed step by step
 LOOSE = 0.1  # of the motion is added to the scale, since no scene is a plane
 OPPOSED = 0.25  # of what goes one way must go the other way, for an orbit
