@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unstill.measure.flow import Flow
+from unstill.measure.flow import Flow, measure_length
 
 STILL_PX = 0.25  # a frame: flow of resampled pictures is noisy by 0.05 to 0.15 px
 SEEN = 0.1  # trust above which a place counts with its own motion
@@ -49,14 +49,12 @@ def measure_motion_px(flow: Flow, camera: Camera) -> Tensor:
 
     Places whose own motion cannot be seen, flat skies and what leaves the frame, count with the camera's motion.
     """
-    speed_PHW: Tensor = fill(flow, camera).norm(dim=1)
-    return speed_PHW.mean((1, 2))
+    return measure_length(fill(flow, camera)).mean((1, 2))
 
 
 def measure_static_share(flow: Flow, camera: Camera) -> Tensor:
     """Say which share of the frame moves less than STILL_PX, 0 to 1, [P]; what cannot be seen counts with the camera."""
-    speed_PHW: Tensor = fill(flow, camera).norm(dim=1)
-    return (speed_PHW < STILL_PX).float().mean((1, 2))
+    return (measure_length(fill(flow, camera)) < STILL_PX).float().mean((1, 2))
 
 
 def fill(flow: Flow, camera: Camera) -> Tensor:
@@ -91,7 +89,7 @@ def fit_camera(flow: Flow) -> Camera:
         pan_y_px_P=(pan_y * reach).float(),
         zoom_percent_P=100 * (torch.hypot(grown, turn) - 1).float(),
         roll_degrees_P=torch.rad2deg(torch.atan2(turn, grown)).float(),
-        objects_px_P=(residual_PCHW.norm(dim=1) * (flow.confidence_PHW > SEEN)).mean((1, 2)),
+        objects_px_P=(measure_length(residual_PCHW) * (flow.confidence_PHW > SEEN)).mean((1, 2)),
         plane_PCHW=move_plane(F.pad(plain_PK, (0, 2)), place_CHW, float(reach)),
         residual_PCHW=residual_PCHW,
     )
@@ -115,7 +113,7 @@ def _design(start_CN: Tensor, moved_PCN: Tensor) -> Tensor:
 def _fit(design_PCNK: Tensor, moved_PCN: Tensor, trust_PN: Tensor, reach: Tensor) -> Tensor:
     """Solve least squares again and again; what lies far from the answer counts ever less (Geman and McClure)."""
     weight_PN = trust_PN
-    motion_P = (moved_PCN.norm(dim=1) * trust_PN).sum(1) / trust_PN.sum(1).clamp(min=1e-9)
+    motion_P = (measure_length(moved_PCN) * trust_PN).sum(1) / trust_PN.sum(1).clamp(min=1e-9)
     little = 1e-9 * torch.eye(design_PCNK.shape[-1], dtype=torch.float64, device=trust_PN.device)
     for scale_px in SCALES_PX:
         square = torch.einsum("pcnk,pcnl,pn->pkl", design_PCNK, design_PCNK, weight_PN) + little
