@@ -45,6 +45,7 @@ STAGES = {
 }
 CLEAR = "\r\x1b[2K"  # to the start of the line, and clear all of it
 WIDE = 66  # columns that a line with bar, rate, time left and time taken needs
+REDRAW_S = 0.1  # as often as rich draws by itself
 
 
 class Stop:
@@ -147,13 +148,14 @@ class Display:
         )
         self._task: TaskID = self._line.add_task("Starting", total=None, count="", pace_s=None, since=0.0, unit="")
         self._stage = ""
+        self._drawn = 0.0
         self._first = (0, 0.0)  # how far the stage was when its first step was done, and when that was
 
     def __call__(self, progress: Progress) -> None:
         """Show a step."""
         now = time.monotonic()
-        is_new = progress.stage != self._stage
-        if is_new:
+        is_due = progress.stage != self._stage or now - self._drawn > REDRAW_S
+        if progress.stage != self._stage:
             self._stage, self._first = progress.stage, (0, 0.0)
         if progress.done and not self._first[0]:
             self._first = (progress.done, now)
@@ -169,8 +171,10 @@ class Display:
             pace_s=(now - self._first[1]) / steps if counted and self._first[0] and steps > 0 else None,
             since=now,
             unit=unit,
-            refresh=is_new,  # a busy machine may not draw in time, and a stage can be short
+            refresh=is_due,  # on a busy machine the thread that draws comes seldom, and a stage can be short
         )
+        if is_due:
+            self._drawn = now
 
     @property
     def is_shown(self) -> bool:
