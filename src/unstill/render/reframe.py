@@ -1,0 +1,78 @@
+"""The part of the picture that every frame can show: a clip must not look past the picture's edge.
+
+It does not know colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unstill.render.fill import fill_from_afar
+from unstill.render.guide import Guided
+from unstill.render.motion import displace
+from unstill.render.splat import throw
+
+PAST = 0.008  # of a side that a frame may look past the edge: stretched that little, nobody sees it
+CLOSEST = 1.35  # the most that a view enlarges; beyond, what lies past the edge is made up
+LOOKS = 8  # moments at which the edges are looked at
+
+
+@dataclass(frozen=True)
+class View:
+    """What a clip shows of the picture: a part of its shape, and how much that is enlarged."""
+
+    left: float  # of the picture's width
+    top: float  # of its height
+    scale: float = 1.0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.scale == 1.0
+
+
+def choose_view(guided: Guided, frames: int) -> View:
+    """Choose the largest part that no frame looks past, the most central of those."""
+    quarter = tuple(-(-side // 2) for side in guided.order_HW.shape)
+    velocity = F.interpolate(guided.velocity_KCHW, size=quarter, mode="area")
+    order = F.interpolate(guided.order_HW[None, None], size=quarter, mode="area")[0, 0]
+    past = torch.zeros_like(order, dtype=torch.bool)
+    for look in range(1, LOOKS + 1):
+        past |= _find_past(velocity, order, look * (frames - 1) / LOOKS, frames)
+    return _fit(past)
+
+
+def _find_past(velocity_KCHW: Tensor, order_HW: Tensor, frame: float, frames: int) -> Tensor:
+    """Say which pixels of a frame would show what lies past the picture's edge."""
+    rows, columns = order_HW.shape
+    moved = displace(velocity_KCHW, frame, frames) * columns
+    source = throw(moved, order_HW, (0.0, 0.0, 1.0), (rows, columns))
+    here = torch.stack(torch.meshgrid(*(torch.arange(n, device=moved.device).float() for n in (rows, columns)), indexing="ij"))
+    here = here.flip(0)
+    known = (source.covered_HW == 1).float()
+    place = here - fill_from_afar(here - source.place_CHW, known, order_HW)
+    far_x = torch.maximum(-place[0], place[0] - (columns - 1)) > PAST * columns
+    far_y = torch.maximum(-place[1], place[1] - (rows - 1)) > PAST * rows
+    return far_x | far_y
+
+
+def _fit(past_HW: Tensor) -> View:
+    """Find the largest window of the picture's shape with nothing past the edge in it."""
+    rows, columns = past_HW.shape
+    sums = F.pad(past_HW.float().cumsum(0).cumsum(1), (1, 0, 1, 0))
+    best = View(0.0, 0.0)
+    for percent in range(100, round(100 * CLOSEST) + 1):
+        high, wide = round(rows * 100 / percent), round(columns * 100 / percent)
+        counts = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+        y = torch.arange(counts.shape[0], device=counts.device)[:, None] - (rows - high) / 2
+        x = torch.arange(counts.shape[1], device=counts.device)[None, :] - (columns - wide) / 2
+        # First the count, then how far from the middle; a fraction of one pixel decides nothing.
+        number = int((counts.round() * 1e6 + (x**2 + y**2)).argmin())
+        top, left = divmod(number, counts.shape[1])
+        best = View(left / columns, top / rows, percent / 100)
+        if counts[top, left] < 0.5:
+            break
+    return best if best.scale > 1 else View(0.0, 0.0)
