@@ -5,23 +5,21 @@ EDM with velocity prediction, as SVD (Karras et al. 2022, table 1): input x / sq
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from recipe.motion import WORDS
 from recipe.pool import Batch
-from unstill.model.field import FieldNetwork, pack, unpack
+from unstill.model.field import PICTURE_NOISE, SIGMA_MAX, SIGMA_MIN, WORDS, FieldNetwork, pack, unpack
 
 MEAN, SPREAD = 1.0, 1.7  # of ln sigma: what is decided by many cells together is still open at sigma 10 and above
-LOWEST, HIGHEST = 0.02, 300.0
 NOTHING = 0.1  # share of clips whose conditions are left out, for guidance
 ANYHOW = 0.3  # share of clips whose word is not told
 UNHINTED = 0.5
 HINTED = 3  # most regions of a clip that are hinted at
 LARGEST = 6.0  # cells, the radius of such a region
-PICTURE_NOISE = 0.25  # noise of the knob 1.0 on the small picture: averaged over 4 × 4 pixels of 1024x576
 ORDER_WEIGHT = 0.3  # nearness is told by the picture, and six of seven parts of it by its mean
 
 
@@ -51,7 +49,7 @@ def ask(batch: Batch, generator: torch.Generator) -> Question:
     amount = torch.where(uniform(count) < 0.6, 0.02, (-2.5 + torch.randn(count, generator=generator, device=device)).exp())
     return Question(
         batch=batch,
-        sigma_B=log_sigma.exp().clamp(LOWEST, HIGHEST)[torch.randperm(count, generator=generator, device=device)],
+        sigma_B=log_sigma.exp().clamp(SIGMA_MIN, SIGMA_MAX)[torch.randperm(count, generator=generator, device=device)],
         noise_BKCHW=torch.randn(batch.field_BKCHW.shape, generator=generator, device=device),
         picture_noise_BCHW=torch.randn(batch.picture_BCHW.shape, generator=generator, device=device),
         amount_B=amount.clamp(0, 1),
@@ -61,7 +59,7 @@ def ask(batch: Batch, generator: torch.Generator) -> Question:
     )
 
 
-def draw_hints(velocity_BCHW: Tensor, uniform: object) -> Tensor:
+def draw_hints(velocity_BCHW: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
     """Tell the truth about some round regions: their mask, and their velocity at the end of the clip."""
     count, _, rows, columns = velocity_BCHW.shape
     y = torch.arange(rows, device=velocity_BCHW.device)[None, None, :, None]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from recipe.dice import Dice
+from unstill.model.field import WORDS
 
-WORDS = ("auto", "still", "push", "pull", "left", "right", "up", "down", "orbit", "roll")
 FARTHEST = 0.35  # of the width that a point at middle depth may travel in a clip
 FOCAL = 0.9  # in picture widths: a view of 58 degrees
 TURNS_A_CLIP = 3.5  # keyframes are a twelfth of the clip apart and must be able to follow a sway

@@ -12,13 +12,11 @@ from torch import Tensor
 
 from recipe import worlds
 from recipe.dice import Dice
-from recipe.motion import WORDS
 from recipe.textures import Bank
 from recipe.worlds import CLIPS, KEYS
-from unstill.model.field import CELL_PX, PATCH
+from unstill.model.field import CELL_PX, LAST, PATCH, WORDS
 
 FURTHEST = 6.0  # speeds beyond this multiple of the clip's own are cut: a few cells would rule the loss
-FRAMES = 24.0  # every clip is told as one of 25 frames: velocities by frame scale, and nothing else depends on it
 SWAPPED = {"left": "right", "right": "left"}  # what a mirror does to words
 
 
@@ -82,7 +80,7 @@ class Pool:
 
 def tell(fps: Tensor, speed_px: Tensor, last: Tensor) -> Tensor:
     """Write rate and motion as those of a clip of 25 frames that lasts as long and goes as far."""
-    return torch.stack([fps * FRAMES / last, worlds.motion_of(speed_px * last / FRAMES)], dim=-1)
+    return torch.stack([fps * LAST / last, worlds.motion_of(speed_px * last / LAST)], dim=-1)
 
 
 def mirrored_words(device: torch.device) -> Tensor:

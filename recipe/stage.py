@@ -14,8 +14,8 @@ from torch import Tensor
 from recipe.dice import Dice
 from recipe.motion import Move
 from recipe.textures import Bank
+from unstill.model.field import AREA_PX
 
-AREA_PX = 1024 * 576
 BOTTOM = 9 / 32  # half the height of a 16:9 picture, in widths
 
 # Hue, saturation and value from–to; natural things keep to theirs most of the time.

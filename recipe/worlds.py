@@ -17,10 +17,9 @@ from recipe.dice import Dice
 from recipe.motion import Times
 from recipe.stage import Layer, Stage, compose
 from recipe.textures import Bank
+from unstill.model.field import BEND, FASTEST_PX, measure_speed
 
 KEYS = 12  # moments of a clip that the network draws; the frames between are interpolated
-FASTEST_PX = 12.0  # a frame at 1024x576, what motion 255 asks for
-BEND = 1.6  # motion 127 then is 3.9 px a frame
 CLIPS = 2  # ways in which each scene is filmed
 ORDER_MIDDLE, ORDER_SPREAD = 0.4, 0.35  # bring nearness to about zero mean and unit spread
 
@@ -52,12 +51,6 @@ def speed_of(motion_id: Tensor) -> Tensor:
 
 def motion_of(speed_px: Tensor) -> Tensor:
     return (255 * (speed_px / FASTEST_PX) ** (1 / BEND)).clamp(0, 255)
-
-
-def measure_speed(velocity_TCHW: Tensor) -> Tensor:
-    """Give the mean speed of what moves: each cell counts by its own speed squared, [..., T, 2, H, W] to [...]."""
-    speed = velocity_TCHW.square().sum(-3).sqrt()
-    return (speed**3).mean((-3, -2, -1)) / (speed**2).mean((-3, -2, -1)).clamp(min=1e-8)
 
 
 def make_scenes(count: int, bank: Bank, dice: Dice, size: tuple[int, int], cells: tuple[int, int]) -> Scenes:

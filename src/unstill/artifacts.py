@@ -40,6 +40,19 @@ class Box:
         return Size(self.width, self.height)
 
 
+@dataclass(frozen=True)
+class View:
+    """What a clip shows of its picture: a part of the same shape, enlarged."""
+
+    left: float = 0.0  # of the picture's width
+    top: float = 0.0  # of its height
+    scale: float = 1.0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.scale == 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class PreparedImage:
     """The picture, upright, in sRGB, without transparency, framed for the model."""
@@ -62,8 +75,8 @@ class ModelFiles:
     """A model found on this machine: which files make it, and what is known about them."""
 
     name: str  # how people call it; never a path
-    family: str  # svd | svd-xt | svd-xt-1.1: whose presets and frame count apply
-    layout: str  # diffusers | single-file
+    family: str  # svd | svd-xt | svd-xt-1.1 | pocket: whose presets and frame count apply
+    layout: str  # diffusers | single-file | bundled
     weights: Mapping[str, tuple[Path, ...]]  # unet, vae, image_encoder; or checkpoint
     configs: Mapping[str, Mapping[str, Any]]  # unet, vae, image_encoder, scheduler, feature_extractor
     frames: int
@@ -86,6 +99,7 @@ class Plan:
     engine: str
     weights_bytes: int
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was decided and why, where nobody asked
 
     @property
     def frames(self) -> int:
@@ -127,6 +141,7 @@ class Frames:
     """Decoded frames in linear order, float32 in 0–1, on the CPU, padding removed."""
 
     values_FCHW: torch.Tensor
+    view: View = View()
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,8 @@ class Report:
     frames: int
     size: Size
     mean_change: float  # mean difference between neighbouring frames, in grey levels of 255
-    fidelity_db: float  # PSNR of the first frame against the picture
+    fidelity_db: float  # PSNR of the first frame against the picture, or the part of it that the clip shows
+    shows: float = 1.0  # the share of the picture's width that the clip shows
     stages_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
     device: str = "cpu"

@@ -9,8 +9,9 @@ import math
 
 import torch
 
-from unstill.artifacts import Frames, Plan, PreparedImage, Report
+from unstill.artifacts import Frames, Plan, PreparedImage, Report, View
 from unstill.errors import ResultError
+from unstill.render.film import show
 
 GREY_LEVELS = 255.0
 BLACK = 2 / GREY_LEVELS  # brighter than this anywhere is not black
@@ -20,7 +21,7 @@ STILL = 0.1  # mean change in grey levels; rounding to 8 bits alone hides anythi
 
 def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
     """Refuse frames that are not finite, black or of one colour; report the others' numbers."""
-    values_FCHW, picture_CHW = frames.values_FCHW, _kept_picture(image)
+    values_FCHW, picture_CHW = frames.values_FCHW, _kept_picture(image, frames.view)
     refuse_broken(values_FCHW, picture_CHW)
     change = (values_FCHW[1:] - values_FCHW[:-1]).abs().mean().item() * GREY_LEVELS
     warnings = list(plan.warnings)
@@ -36,6 +37,7 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
         device=plan.device,
         dtype=plan.dtype,
         engine=plan.engine,
+        shows=round(1 / frames.view.scale, 3),
         warnings=tuple(warnings),
     )
 
@@ -73,8 +75,8 @@ def _fidelity_db(first_CHW: torch.Tensor, picture_CHW: torch.Tensor) -> float:
     return 99.0 if error == 0 else min(99.0, -10 * math.log10(error))
 
 
-def _kept_picture(image: PreparedImage) -> torch.Tensor:
-    """Return the part of the picture that the clip keeps, in 0–1."""
+def _kept_picture(image: PreparedImage, view: View) -> torch.Tensor:
+    """Return the part of the picture that the clip keeps and shows, in 0–1."""
     box = image.content
-    part = image.canvas_HWC[box.top : box.top + box.height, box.left : box.left + box.width]
-    return torch.from_numpy(part.copy()).permute(2, 0, 1).float() / GREY_LEVELS
+    picture_CHW = show(torch.from_numpy(image.canvas_HWC.copy()).permute(2, 0, 1).float() / GREY_LEVELS, view)
+    return picture_CHW[:, box.top : box.top + box.height, box.left : box.left + box.width]

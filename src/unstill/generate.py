@@ -18,13 +18,12 @@ import torch
 
 import unstill
 from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Watch
-from unstill.catalog.find import find_model
 from unstill.check import check
 from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine
 from unstill.engine.memory_errors import explain_memory
 from unstill.errors import WriteError
-from unstill.plan import look_at_machine, make_plan
+from unstill.plan import choose_model, look_at_machine, make_plan
 from unstill.prepare import Source, prepare
 from unstill.request import Request
 from unstill.sample import sample
@@ -57,7 +56,7 @@ def generate(
     with clock.stage("sample"):
         latents = run_steps(plan, image, engine, watch)
     with clock.stage("decode"):
-        frames = decode(plan, latents, engine, image.content, watch)
+        frames = decode(plan, image, latents, engine, watch)
     with clock.stage("check"):
         report = check(plan, image, frames)
     report = replace(report, stages_s=clock.stages_s, peak_bytes=engine.peak_bytes())
@@ -77,10 +76,9 @@ def refuse_replacing(out: Path, picture: Source) -> None:
 def foresee(request: Request, picture: Source) -> tuple[PreparedImage, Plan]:
     """Read the picture and plan the run, without running anything."""
     machine = look_at_machine(request.device)
-    dtype = machine.dtypes[0] if request.dtype == "auto" else request.dtype
-    files = find_model(request.model, prefer="fp32" if dtype == "fp32" else "fp16")
+    files, notes = choose_model(request, machine)
     image = prepare(picture, request)
-    return image, make_plan(request, image, files, machine)
+    return image, make_plan(request, image, files, machine, notes)
 
 
 def run_steps(plan: Plan, image: PreparedImage, engine: Engine, watch: Watch) -> Latents:

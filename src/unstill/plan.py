@@ -13,10 +13,14 @@ from pathlib import Path
 import torch
 
 from unstill.artifacts import ModelFiles, Plan, PreparedImage
-from unstill.errors import MachineError
+from unstill.catalog.find import find_model
+from unstill.catalog.layout import Variant
+from unstill.errors import MachineError, ModelError, RequestError
 from unstill.model.weights import read_header
-from unstill.request import Request, advise, settle
+from unstill.request import BUNDLED, DEFAULTS, Request, advise, settle
 
+PREFERRED = "svd-xt"
+PREFERRED_BYTES = 36_000_000_000  # its peak at 25 frames of 1024x576 is 34.8 GB, measured on one H200
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 
@@ -68,10 +72,35 @@ def _host_memory() -> tuple[int | None, int | None]:
     return kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024
 
 
-def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine: Machine) -> Plan:
+def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[str, ...]]:
+    """Find the model that is asked for; with auto svd-xt where it is here and fits, else the bundled one, and why."""
+    dtype = machine.dtypes[0] if request.dtype == "auto" else request.dtype
+    prefer: Variant = "fp32" if dtype == "fp32" else "fp16"
+    if request.model != "auto":
+        return find_model(request.model, prefer=prefer), ()
+    if request.camera != "auto" or request.move is not None:
+        return find_model(BUNDLED), (f"model {BUNDLED}: it can be told how the camera moves",)
+    try:
+        files = find_model(PREFERRED, prefer=prefer)
+    except ModelError:
+        how = f"`unstill pull {PREFERRED}` fetches {PREFERRED}, which needs a GPU"
+        return find_model(BUNDLED), (f"model {BUNDLED}: it moves the picture's own pixels; {how}",)
+    if machine.device == "cpu":
+        why = f"{PREFERRED} is here but would take hours on a CPU"
+        return find_model(BUNDLED), (f"model {BUNDLED}: {why}; --model {PREFERRED} takes it all the same",)
+    if machine.total_bytes is not None and machine.total_bytes < PREFERRED_BYTES:
+        lean = f"--model {PREFERRED} --offload --decode-chunk 2"
+        return find_model(BUNDLED), (f"model {BUNDLED}: {PREFERRED} needs 35 GB at once; {lean} needs 11 GB",)
+    return files, ()
+
+
+def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine: Machine, notes: tuple[str, ...] = ()) -> Plan:
     """Resolve everything the request leaves open."""
     settled = settle(request, files.family, files.frames)
-    dtype = machine.dtypes[0] if settled.dtype == "auto" else settled.dtype
+    is_bundled = files.layout == "bundled"
+    refuse_foreign(request, files)
+    auto = "fp32" if is_bundled else machine.dtypes[0]
+    dtype = auto if settled.dtype == "auto" else settled.dtype
     if dtype not in machine.dtypes:
         raise MachineError(f"{machine.name} cannot run {dtype}", hint=f"--dtype {machine.dtypes[0]}")
     seed = secrets.randbelow(2**32) if settled.seed is None else settled.seed
@@ -83,10 +112,23 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         clip_size=image.content.size,
         device=machine.device,
         dtype=dtype,
-        engine="reference",
+        engine="motion" if is_bundled else "reference",
         weights_bytes=count_weights(files) * BYTES[dtype],
         warnings=tuple(_warn(settled, files, machine, asked=request)),
+        notes=notes,
     )
+
+
+def refuse_foreign(request: Request, files: ModelFiles) -> None:
+    """Refuse what the model cannot be told."""
+    if files.layout == "bundled":
+        if request.dtype not in ("auto", "fp32"):
+            raise RequestError(f"{files.name} runs in fp32: it is small", hint="leave dtype unset")
+        return
+    foreign = [name for name in ("camera", "move") if getattr(request, name) != DEFAULTS[name]]
+    if foreign:
+        problems = [f"{name} is not something that {files.name} can be told" for name in foreign]
+        raise RequestError(problems, hint=f"--model {BUNDLED} can: it comes with unstill")
 
 
 def count_weights(files: ModelFiles) -> int:
@@ -97,7 +139,9 @@ def count_weights(files: ModelFiles) -> int:
 
 def _warn(settled: Request, files: ModelFiles, machine: Machine, *, asked: Request) -> list[str]:
     """Say what to expect of these settings on this machine."""
-    said = advise(settled.replace(size=asked.size), files.frames)
+    said = advise(settled.replace(size=asked.size), files.family, files.frames)
+    if files.layout == "bundled":
+        return said
     chunk = settled.decode_chunk
     if chunk is not None and settled.frames is not None and chunk < settled.frames:
         said.append(

@@ -15,8 +15,9 @@ from typing import Any
 
 from unstill import values
 from unstill.errors import RequestError
-from unstill.values import Focus, Guidance, Reader, Size
+from unstill.values import Arrows, Focus, Guidance, Reader, Size
 
+BUNDLED = "pocket"  # the model that comes with the package
 NATIVE = Size(1024, 576)  # what every SVD checkpoint was finished on
 
 
@@ -50,7 +51,7 @@ class Request:
     """What a clip should be: every knob. None means that the preset or the model decides."""
 
     model: str = _knob(
-        "svd-xt", values.text, "Which model: a name that `unstill models` lists, or a path.", "model", "name or path"
+        "auto", values.text, "Which model: auto, a name that `unstill models` lists, or a path.", "model", "name or path"
     )
     preset: str = _choice(
         "default", ("default", "stability", "draft"), "Settings to start from: as diffusers, as Stability, or quick.", "model"
@@ -66,6 +67,14 @@ class Request:
     fps: int | None = _knob(
         None, values.whole(1, 120), "Frame rate that the model imagines: lower moves more between frames.", "motion", "1–120"
     )
+    camera: str = _choice(
+        "auto", ("auto", "still", "push", "pull", "left", "right", "up", "down", "orbit", "roll"),
+        "How the camera moves; for models that can be told.", "motion",
+    )  # fmt: skip
+    move: Arrows | None = _knob(
+        None, values.arrows, "Where points of the picture go by the last frame; for models that can be told.", "motion",
+        "X,Y>DX,DY as fractions; several with ;",
+    )  # fmt: skip
     frames: int | None = _knob(
         None, values.whole(2, 128), "How many frames the clip has.", "motion", "2–128", aliases=("num_frames", "video_frames")
     )
@@ -176,7 +185,7 @@ class Request:
         """Give every knob that is set, as JSON values that `from_mapping` reads back."""
         plain = {name: getattr(self, name) for name in KNOBS}
         return {
-            name: str(value) if isinstance(value, (Size, Guidance, Focus)) else value
+            name: str(value) if isinstance(value, (Arrows, Size, Guidance, Focus)) else value
             for name, value in plain.items()
             if value is not None
         }
@@ -261,9 +270,11 @@ class Preset:
         return {**self.knobs, **self.per_model.get(family, {})}
 
 
+# The bundled model's own. Its motion is that of what moves, all of it, where SVD's is a hint: 80 is 1.9 pixels a frame.
+_POCKET = {"motion": 80, "steps": 12, "guidance": "1.0:1.0"}
 _DIFFUSERS = {"motion": 127, "noise": 0.02, "fps": 7, "steps": 25, "guidance": "1.0:3.0"}
 PRESETS = {
-    "default": Preset("what the diffusers pipeline does when nothing is said", _DIFFUSERS),
+    "default": Preset("what the diffusers pipeline does when nothing is said", _DIFFUSERS, {BUNDLED: _POCKET}),
     # Stability's scripts say fps_id 6 and motion 127 for all three, and 1.1 was tuned at exactly these: our fps 7.
     "stability": Preset(
         "what Stability's own sampling configuration does, for each checkpoint",
@@ -272,11 +283,13 @@ PRESETS = {
             "svd": {"steps": 25, "guidance": "1.0:2.5"},
             "svd-xt": {"steps": 30, "guidance": "1.5:3.0"},
             "svd-xt-1.1": {"steps": 30, "guidance": "1.5:3.0"},
+            BUNDLED: _POCKET,
         },
     ),
     "draft": Preset(
         "a look at the motion: few steps, 14 frames, a third of the area; worse than a clip for keeps",
         {**_DIFFUSERS, "steps": 12, "frames": 14},
+        {BUNDLED: {**_POCKET, "steps": 6}},
         area=Size(576, 320),
     ),
 }
@@ -290,9 +303,11 @@ def settle(request: Request, family: str, frames: int) -> Request:
     return settled.replace(play_fps=settled.file_fps)
 
 
-def advise(request: Request, trained_frames: int) -> list[str]:
+def advise(request: Request, family: str, trained_frames: int) -> list[str]:
     """Say what to expect of settled values that lie outside what the model was trained on."""
     said = []
+    if family == BUNDLED:
+        return _advise_pocket(request)
     if request.noise is not None and request.noise > 0.135:
         # Training drew log sigma ~ N(-3, 0.5²): two sigma end at exp(-2) = 0.135.
         said.append(f"noise {request.noise:g} is above 0.135, the most seen in training: expect the clip to leave the picture")
@@ -304,6 +319,19 @@ def advise(request: Request, trained_frames: int) -> list[str]:
         said.append(f"{request.steps} steps are few: under 20 is visibly worse")
     if request.size is not None:
         said.extend(_advise_size(request.size))
+    return said
+
+
+def _advise_pocket(request: Request) -> list[str]:
+    said = [
+        f"{name.replace('_', '-')} changes nothing here: pocket is small, and its frames are made one at a time"
+        for name in ("decode_chunk", "forward_chunk", "offload")
+        if getattr(request, name)
+    ]
+    if request.steps is not None and request.steps < 6:
+        said.append(f"{request.steps} steps are few for pocket: under 6 the motion is noisy")
+    if request.frames is not None and not 7 <= request.frames <= 49:
+        said.append(f"{request.frames} frames are outside 7–49, what pocket was trained on")
     return said
 
 

@@ -34,10 +34,8 @@ class Draws:
 def draw(plan: Plan, engine: Engine, generator: torch.Generator | None = None) -> Draws:
     """Draw the noise of one clip: the picture's first, then the latents'."""
     generator = generator or torch.Generator("cpu").manual_seed(plan.seed)
-    height, width = plan.size.height, plan.size.width
-    picture = torch.randn((1, 3, height, width), generator=generator)
-    cells = (height // engine.downscale, width // engine.downscale)
-    return Draws(picture, torch.randn((1, plan.frames, engine.latent_channels, *cells), generator=generator))
+    picture = torch.randn((1, 3, plan.size.height, plan.size.width), generator=generator)
+    return Draws(picture, torch.randn((1, *engine.latent_shape(plan)), generator=generator))
 
 
 def sample(
@@ -60,7 +58,7 @@ def sample(
     if not bool(encoded.isfinite().all()):
         raise ResultError("The encoded picture is not finite: the encoder overflowed", hint="--dtype fp32, or bf16 on a GPU")
     denoise = engine.denoiser(engine.embed(image.source_HWC), encoded, plan)
-    to_rgb = fit_colours(encoded * engine.latent_scale, pixels)
+    to_rgb = engine.fit_colours(encoded, pixels)
     sigmas = engine.schedule.sigmas(plan.steps) if sigmas is None else sigmas
     total = len(sigmas) - 1
     # Latents stay float32 between steps; only the network's input is rounded to its dtype.
@@ -81,19 +79,6 @@ def scale_pixels(canvas_HWC: NDArray[np.uint8]) -> Tensor:
     # The batch axis comes first, as in diffusers: its stride decides whether convolutions take the channels-last path.
     pixels_BCHW = torch.from_numpy(canvas_HWC[None].copy()).permute(0, 3, 1, 2)
     return 2.0 * (pixels_BCHW.float() / 255.0) - 1.0
-
-
-def fit_colours(latents_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
-    """Fit the affine map from latents to colours on the picture itself, whose latents are known.
-
-    One least-squares problem over all cells; no table of somebody's VAE is needed.
-    """
-    cells = (latents_BCHW.shape[-2], latents_BCHW.shape[-1])
-    colours = torch.nn.functional.adaptive_avg_pool2d(pixels_BCHW, cells)[0].flatten(1).T * 0.5 + 0.5
-    known = latents_BCHW[0].float().cpu().flatten(1).T
-    known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
-    fit: Tensor = torch.linalg.lstsq(known, colours, driver="gelsd").solution
-    return fit
 
 
 def preview(step: Step) -> NDArray[np.uint8]:

@@ -57,6 +57,31 @@ class Focus:
         return f"{self.x:g},{self.y:g}"
 
 
+@dataclass(frozen=True)
+class Arrow:
+    """A point of the picture and how far it is to go by the last frame, in fractions of width and height."""
+
+    x: float
+    y: float
+    dx: float
+    dy: float
+
+    def __str__(self) -> str:
+        return f"{self.x:g},{self.y:g}>{self.dx:g},{self.dy:g}"
+
+
+@dataclass(frozen=True)
+class Arrows:
+    """Some arrows, written X,Y>DX,DY with a semicolon between two."""
+
+    each: tuple[Arrow, ...]
+
+    def __str__(self) -> str:
+        return ";".join(map(str, self.each))
+
+
+MOST_ARROWS = 8
+
 FOCUS_WORDS = {
     "center": Focus(0.5, 0.5),
     "left": Focus(0.0, 0.5),
@@ -217,6 +242,25 @@ def focus(value: Any) -> Focus:
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise ValueError(f"{wanted}, not {show(value)}")
     return Focus(x, y)
+
+
+def arrows(value: Any) -> Arrows:
+    """Read arrows: X,Y>DX,DY, several with a semicolon between them."""
+    wanted = f"must be X,Y>DX,DY with fractions such as 0.5,0.4>0.1,0, at most {MOST_ARROWS} of them with ; between"
+    if isinstance(value, Arrows):
+        return value
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise ValueError(f"{wanted}, not {show(value)}")
+    parts = [re.split(r"->|>|→", part.replace(" ", "")) for part in value.strip().strip(";").split(";")]
+    if len(parts) > MOST_ARROWS or any(len(part) != 2 for part in parts):
+        raise ValueError(f"{wanted}, not {show(value)}")
+    found = []
+    for start, way in parts:
+        numbers = [float(_number(number, wanted)) for number in (*start.split(","), *way.split(","))]
+        if len(numbers) != 4 or not (0 <= numbers[0] <= 1 and 0 <= numbers[1] <= 1 and max(map(abs, numbers[2:])) <= 1):
+            raise ValueError(f"{wanted}, not {show(value)}")
+        found.append(Arrow(*numbers))
+    return Arrows(tuple(found))
 
 
 def _number(value: Any, wanted: str) -> int | float:

@@ -51,7 +51,7 @@ def test_what_generate_reaches_can_be_read_in_an_evening():
             continue
         seen.add(path)
         waiting.extend(imported(path))
-    assert sum(len(path.read_text().splitlines()) for path in seen) < 5500, sorted(str(p.relative_to(SOURCE)) for p in seen)
+    assert sum(len(path.read_text().splitlines()) for path in seen) < 6600, sorted(str(p.relative_to(SOURCE)) for p in seen)
 
 
 def imported(path: Path):

@@ -362,7 +362,8 @@ class TestCache:
 class TestInventory:
     def test_known_models_are_listed_whether_they_are_here_or_not(self, tmp_path):
         make_cached(tmp_path, CATALOG["svd"].repository, variants=("fp16", "fp32"))
-        svd, xt, newer = list_models(tmp_path)
+        bundled, svd, xt, newer = list_models(tmp_path)
+        assert (bundled.name, bundled.state, bundled.here_bytes < 40e6) == ("pocket", "complete", True)
         assert (svd.name, svd.state, svd.variants, svd.revision) == ("svd", "complete", ("fp16", "fp32"), COMMIT)
         assert svd.here_bytes == sum(blob.stat().st_size for blob in {path.resolve() for path in svd.snapshot.rglob("*.*")})
         assert (xt.name, xt.state, xt.here_bytes) == ("svd-xt", "absent", 0)
@@ -372,7 +373,7 @@ class TestInventory:
         blobs = repository_folder(tmp_path, CATALOG["svd"].repository) / "blobs"
         blobs.mkdir(parents=True)
         (blobs / "abc.incomplete").write_bytes(b"12345")
-        svd = list_models(tmp_path)[0]
+        svd = list_models(tmp_path)[1]
         assert (svd.state, svd.here_bytes, svd.revision) == ("partial", 5, None)
 
     def test_other_video_models_in_the_cache_are_listed_and_other_models_are_not(self, tmp_path):
@@ -384,10 +385,10 @@ class TestInventory:
         broken.mkdir(parents=True)
         (broken / "model_index.json").write_text("{")
         (tmp_path / "models--a-file").write_text("")
-        assert [row.name for row in list_models(tmp_path)] == [*CATALOG, "someone/finetune"]
+        assert [row.name for row in list_models(tmp_path)] == ["pocket", *CATALOG, "someone/finetune"]
 
     def test_a_cache_that_does_not_exist_holds_nothing(self, tmp_path):
-        assert {row.state for row in list_models(tmp_path / "none")} == {"absent"}
+        assert {row.state for row in list_models(tmp_path / "none")[1:]} == {"absent"}
 
     def test_a_cache_that_cannot_be_read_is_an_error_with_a_next_step(self, tmp_path):
         with pytest.raises(ModelError, match="the Hugging Face cache cannot be read: File name too long") as caught:
@@ -401,7 +402,7 @@ class TestInventory:
         snapshot = make_cached(tmp_path, CATALOG["svd"].repository)
         (snapshot / "vae" / "config.json").resolve().unlink()
         assert list(huggingface_hub.scan_cache_dir(tmp_path).repos) == []
-        assert list_models(tmp_path)[0].state == "partial"
+        assert list_models(tmp_path)[1].state == "partial"
 
 
 class TestRecords:

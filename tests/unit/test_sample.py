@@ -12,7 +12,7 @@ from unstill.catalog.find import find_model
 from unstill.engine import load_engine
 from unstill.plan import look_at_machine, make_plan
 from unstill.request import Request
-from unstill.sample import draw, fit_colours, preview, sample, scale_pixels
+from unstill.sample import draw, preview, sample, scale_pixels
 from unstill.values import Size
 
 
@@ -89,12 +89,13 @@ def test_pixels_are_scaled_as_diffusers_scales_them():
     assert torch.equal(scale_pixels(pixels), wanted)
 
 
-def test_previews_find_the_colours_of_the_picture():
+def test_previews_find_the_colours_of_the_picture(scene):
     """Latents that are a linear picture of the colours must be read back as those colours."""
+    engine = scene[2]
     pixels = torch.rand(1, 3, 64, 96) * 2 - 1
     cells = torch.nn.functional.adaptive_avg_pool2d(pixels, (8, 12))
     latents = torch.cat([cells.flip(1) * 3 - 1, cells.sum(1, keepdim=True)], dim=1)
-    fit = fit_colours(latents, pixels)
+    fit = engine.fit_colours(latents / engine.latent_scale, pixels)
     shown = latents[0].flatten(1).T @ fit[:-1] + fit[-1]
     assert torch.allclose(shown.T.reshape(3, 8, 12), cells[0] * 0.5 + 0.5, atol=1e-4)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unstill.artifacts import ModelFiles
+from unstill.catalog import bundled
 from unstill.catalog import cache as hub_cache
 from unstill.catalog.fingerprint import fingerprint
 from unstill.catalog.known import KnownModel, is_repository, look_up, suggest
@@ -28,6 +29,7 @@ from unstill.catalog.layout import (
 )
 from unstill.catalog.record import Record, load_record, read_licence
 from unstill.errors import ModelMissing, WeightsError
+from unstill.request import BUNDLED
 
 
 def find_model(
@@ -41,6 +43,8 @@ def find_model(
 
 
 def _find(name_or_path: str, prefer: Variant, revision: str | None, cache: Path) -> ModelFiles:
+    if name_or_path.strip().lower() == BUNDLED:
+        return bundled.bundled_model()
     known = look_up(name_or_path)
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises where there is no such user
     if (known is None or "/" in name_or_path) and os.path.lexists(path):  # a short name stays the model's

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from unstill.catalog import bundled
 from unstill.catalog import cache as hub_cache
 from unstill.catalog.known import CATALOG, KnownModel, look_up
 from unstill.catalog.layout import list_lacking, list_names, list_variants, read_object
 from unstill.catalog.record import load_record, read_licence
 from unstill.errors import ModelError, WeightsError
+from unstill.request import BUNDLED
 
 PIPELINE = "StableVideoDiffusionPipeline"  # what model_index.json of every SVD model names
 NETWORK = "UNetSpatioTemporalConditionModel"
@@ -35,15 +37,23 @@ class ModelStatus:
 
 
 def list_models(cache: Path | None = None) -> list[ModelStatus]:
-    """List the known models and what is here of them, then other models of the kind in the cache."""
+    """List the bundled model, the known ones and what is here of them, then other models of the kind in the cache."""
     cache = cache or hub_cache.default_cache()
     known = [(model.repository, hub_cache.repository_folder(cache, model.repository)) for model in CATALOG.values()]
     try:
         found = [item for item in hub_cache.list_repositories(cache) if look_up(item[0]) is None and _is_video_model(item[1])]
-        return [_describe(repository, folder) for repository, folder in known + found]
+        return [_describe_bundled(), *(_describe(repository, folder) for repository, folder in known + found)]
     except OSError as error:
         text = f"the Hugging Face cache cannot be read: {error.strerror or error}"
         raise ModelError(text, hint="HF_HOME or HF_HUB_CACHE can name another place") from error
+
+
+def _describe_bundled() -> ModelStatus:
+    here_bytes = bundled.bundled_model().weights_bytes
+    where = "comes with unstill"
+    return ModelStatus(
+        BUNDLED, where, bundled.ABOUT, "complete", here_bytes, ("fp16",), licence=bundled.LICENCE, snapshot=bundled.FOLDER
+    )
 
 
 def _describe(repository: str, folder: Path) -> ModelStatus:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from unstill.request import BUNDLED
+
 PARAMETERS = 1_524_623_082 + 97_742_847 + 632_076_800  # UNet, VAE and CLIP's image tower, the same in all of them
 
 
@@ -81,5 +83,6 @@ def is_repository(name: str) -> bool:
 def suggest(name: str) -> str | None:
     """Return the known name that is nearest to a misspelt one."""
     names = {_plain(spelling): model.name for model in _MODELS for spelling in (model.name, model.repository)}
+    names[BUNDLED] = BUNDLED
     near = difflib.get_close_matches(_plain(name), names, n=1)
     return names[near[0]] if near else None

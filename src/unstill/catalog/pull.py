@@ -20,7 +20,8 @@ from unstill.catalog.known import is_repository, look_up, suggest
 from unstill.catalog.layout import CONFIGS, SAFE_ONLY, Variant, choose_weights, list_lacking, list_pickles
 from unstill.catalog.record import Licence, Record
 from unstill.catalog.transfer import Origin, fetch_file, hash_file, storing
-from unstill.errors import DiskFull, ModelMissing, WeightsError
+from unstill.errors import DiskFull, ModelMissing, RequestError, WeightsError
+from unstill.request import BUNDLED
 
 MARGIN = 1.05  # of what is fetched must be free: file systems need room of their own
 EXTRAS = ("model_index.json", "README.md")  # what diffusers opens first; what states the licence
@@ -163,6 +164,8 @@ def _name_repository(name: str) -> tuple[str, str]:
         return known.name, known.repository
     if is_repository(name):
         return name, name
+    if name.strip().lower() == BUNDLED:
+        raise RequestError(f"{BUNDLED} comes with unstill: there is nothing to fetch")
     near = suggest(name)
     hint = f"did you mean {near}?" if near else "`unstill models` lists the known names; any OWNER/NAME of the hub works too"
     raise ModelMissing(f"{name!a} is neither a known model nor a repository of the hub", hint=hint)

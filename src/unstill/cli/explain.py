@@ -30,11 +30,11 @@ def explain(as_json: bool, debug: bool, knobs: dict[str, Any]) -> None:
     family, frames = find_family(request)
     settled = settle(request, family, frames)
     rows = [row for row in equivalents(settled) if getattr(settled, own_name(row)) is not None or row.knob != "seed"]
-    warnings = advise(settled, frames)
+    warnings = advise(settled, family, frames)
     if as_json:
         output.answer_json({"knobs": settled.to_dict(), "equivalents": rows, "warnings": warnings})
         return
-    head = f"{settled.model}, preset {settled.preset}: {PRESETS[settled.preset].help}"
+    head = f"{family}, preset {settled.preset}: {PRESETS[settled.preset].help}"
     others = describe_others(settled, rows)
     body = make_table(rows) if output.open_console().width >= WIDE else make_paragraphs(rows)
     output.print_parts(head, "", body, *(["", f"Also set: {others}"] if others else []))
@@ -45,7 +45,7 @@ def find_family(request: Request) -> tuple[str, int]:
     """Say whose presets apply and how many frames the model was trained on, without needing its files if its name is known."""
     from unstill.catalog.known import look_up
 
-    if known := look_up(request.model):
+    if known := look_up("svd-xt" if request.model == "auto" else request.model):  # what the numbers of other tools are about
         return known.family, known.frames
     from unstill.catalog.find import find_model
 

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from unstill import values
 from unstill.cli.help import Option
-from unstill.request import ALIASES, DEFAULTS, KNOBS, PRESETS, Knob
+from unstill.request import ALIASES, BUNDLED, DEFAULTS, KNOBS, PRESETS, Knob
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -79,10 +79,14 @@ def describe_default(name: str) -> str:
     standard = PRESETS["default"].knobs.get(name)
     parts = [MADE_OF_THE_MODEL.get(name, "")] if standard is None else [str(standard)]
     for preset_name, preset in PRESETS.items():
-        variants = [preset.for_model(family).get(name) for family in preset.per_model] or [preset.knobs.get(name)]
+        families = [family for family in preset.per_model if family != BUNDLED]
+        variants = [preset.for_model(family).get(name) for family in families] or [preset.knobs.get(name)]
         other = [str(value) for value in dict.fromkeys(variants) if value is not None]
         if other and other != [str(standard)]:
             parts.append(f"{preset_name}: {' or '.join(other)}")
+    own = PRESETS["default"].for_model(BUNDLED).get(name)
+    if own != standard:
+        parts.append(f"{BUNDLED}: {own}")
     return "; ".join(part for part in parts if part)
 
 
@@ -90,7 +94,7 @@ def complete_model(context: Any, parameter: Any, incomplete: str) -> list[Comple
     """Complete the name of a known model, or else a path."""
     from unstill.catalog.known import CATALOG
 
-    names = [CompletionItem(name) for name in CATALOG if name.startswith(incomplete)]
+    names = [CompletionItem(name) for name in ("auto", BUNDLED, *CATALOG) if name.startswith(incomplete)]
     return names or [CompletionItem(incomplete, type="file")]
 
 

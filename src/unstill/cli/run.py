@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import unstill
 from unstill.artifacts import Progress
 from unstill.cli import output
-from unstill.cli.telling import Manner, tell, tell_plan
+from unstill.cli.telling import Manner, tell, tell_before, tell_plan
 from unstill.errors import RequestError, WriteError
 from unstill.request import Request
 from unstill.values import show
@@ -144,7 +144,7 @@ def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[s
         # The moment when the plan is known and nothing has been run yet.
         if manner.warns:
             told.extend(plan.warnings)
-            display.interrupt(lambda: output.warn(*plan.warnings))
+            display.interrupt(lambda: tell_before(plan))
         stop.arm()
         return load_engine(plan)
 

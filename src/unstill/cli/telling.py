@@ -16,6 +16,7 @@ from unstill.cli.output import show_bytes, show_seconds
 
 if TYPE_CHECKING:
     from unstill.artifacts import Clip, Plan, PreparedImage
+    from unstill.request import Request
 
 VERBS = {
     "start": "starting",
@@ -58,6 +59,13 @@ def tell(clip: Clip, manner: Manner, took_s: float, *, told: Sequence[str]) -> N
     if manner.debug:
         for line in describe_run(clip, took_s):
             output.say(line, style="dim")
+
+
+def tell_before(plan: Plan) -> None:
+    """Say what was decided, and what to expect, before anything runs."""
+    for note in plan.notes:
+        output.say(note, style="dim")
+    output.warn(*plan.warnings)
 
 
 def describe_clip(clip: Clip) -> str:
@@ -111,7 +119,7 @@ def tell_plan(
         table.add_row(name, output.escape(value))
     output.print_parts(table)
     if manner.warns:
-        output.warn(*plan.warnings)
+        tell_before(plan)
 
 
 def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, Any]:
@@ -123,10 +131,17 @@ def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, 
         "device": plan.device,
         "dtype": plan.dtype,
         "engine": plan.engine,
+        "notes": plan.notes,
         "size": str(plan.size),
         "clip_size": str(plan.clip_size),
         "knobs": {name: value for name, value in plan.request.to_dict().items() if not (is_drawn and name == "seed")},
     }
+
+
+def describe_told(request: Request) -> str:
+    """Say what the camera and the points of the picture are told, if anything."""
+    camera = f", camera {request.camera}" if request.camera != "auto" else ""
+    return camera + (f", move {request.move}" if request.move is not None else "")
 
 
 def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list[tuple[str, str]]:
@@ -139,7 +154,7 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list
         ("picture", "; ".join([str(image.original), *image.notes])),
         ("model", f"{plan.model.name}, {show_bytes(plan.weights_bytes)} of weights in {plan.dtype}{revision}"),
         ("clip", f"{size}, {frames} frames, {frames / r.file_fps:.1f} s at {r.file_fps:g} fps"),
-        ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}, {seed}"),
+        ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}{describe_told(r)}, {seed}"),
         ("sampling", f"{plan.steps} steps, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", f"{r.decode_chunk or plan.frames} frames at a time"),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),

@@ -129,7 +129,7 @@ def draw_clips(arguments: Arguments, plan: Plan, engine: Engine, pictures: int) 
     height, width = plan.size.height, plan.size.width
     generators = Generators(arguments.generator, clips, torch.device(plan.device))
     noise = generators.draw(pictures, (3, height, width), torch.float32)
-    shape = (plan.frames, engine.latent_channels, height // engine.downscale, width // engine.downscale)
+    shape = engine.latent_shape(plan)
     if arguments.latents is None:
         latents = generators.draw(clips, shape, DTYPES[plan.dtype])
     elif tuple(arguments.latents.shape) == (clips, *shape):

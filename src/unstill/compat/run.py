@@ -81,6 +81,6 @@ def join_latents(latents: list[Latents], dtype: torch.dtype) -> Tensor:
 def decode_jobs(jobs: list[Job], latents: list[Latents], engine: Engine) -> tuple[list[Tensor], tuple[Report, ...]]:
     """Decode and check each clip: frames [F, C, H, W] in 0–1, and their reports."""
     with annotate_memory("decode"):
-        decoded = [decode(job.plan, one, engine, job.image.content, ignore) for job, one in zip(jobs, latents, strict=True)]
+        decoded = [decode(job.plan, job.image, one, engine, ignore) for job, one in zip(jobs, latents, strict=True)]
     reports = [check(job.plan, job.image, frames) for job, frames in zip(jobs, decoded, strict=True)]
     return [frames.values_FCHW for frames in decoded], tuple(reports)

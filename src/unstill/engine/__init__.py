@@ -5,10 +5,11 @@ Engines know nothing of requests, pictures or files beyond the plan they are giv
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from unstill.artifacts import Plan
+from unstill.artifacts import Plan, PreparedImage, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,13 +19,21 @@ if TYPE_CHECKING:
     from unstill.model.denoiser import Denoiser, Schedule
 
 
+@dataclass(frozen=True, eq=False)
+class Reel:
+    """Frames in the making, and what they show of the picture."""
+
+    parts: Iterator[Tensor]
+    view: View = View()
+
+
 class Engine(Protocol):
-    """Run the three networks of a model on one device."""
+    """Run the networks of a model on one device."""
 
     schedule: Schedule
-    latent_scale: float  # latents of the sampler = latents of the encoder × this
-    latent_channels: int
-    downscale: int  # pixels of a side per latent cell
+
+    def latent_shape(self, plan: Plan) -> tuple[int, int, int, int]:
+        """Say what a clip is while it is sampled: moments, channels, rows, columns."""
 
     def embed(self, source_HWC: NDArray[np.uint8]) -> Tensor:
         """Look at the picture with CLIP; return [1, 1, D]."""
@@ -35,8 +44,11 @@ class Engine(Protocol):
     def denoiser(self, embedding_BND: Tensor, latents_BCHW: Tensor, plan: Plan) -> Denoiser:
         """Bind the network to what it is told about this clip."""
 
-    def decode(self, latents_FCHW: Tensor) -> Tensor:
-        """Decode scaled latents of neighbouring frames at once into float32 pixels in [−1, 1], on the CPU."""
+    def fit_colours(self, encoded_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
+        """Give the affine map [C + 1, 3] that shows latents as colours, for previews."""
+
+    def decode(self, latents_FCHW: Tensor, plan: Plan, image: PreparedImage) -> Reel:
+        """Make frames of latents, some at a time: [F, C, H, W], float32 in [−1, 1], on the CPU."""
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""
@@ -50,6 +62,10 @@ Load = Callable[[Plan], Engine]
 
 def load_engine(plan: Plan) -> Engine:
     """Load the engine that the plan names."""
+    if plan.engine == "motion":
+        from unstill.engine.motion import MotionEngine
+
+        return MotionEngine(plan)
     from unstill.engine.reference import ReferenceEngine
 
     return ReferenceEngine(plan)

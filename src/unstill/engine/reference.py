@@ -5,7 +5,6 @@ It does not know what a step, a chunk or a clip is.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from unstill.artifacts import Plan
+from unstill.artifacts import Plan, PreparedImage
+from unstill.engine import Reel
+from unstill.engine.device import peak_bytes, wait
 from unstill.engine.offload import Places
 from unstill.model.clip import clip_pixels
 from unstill.model.denoiser import Conditions, Denoiser, Schedule, guidance_over_frames
@@ -39,8 +40,7 @@ class ReferenceEngine:
             self.unet.set_forward_chunk(plan.request.forward_chunk)
         self.places = Places(self.device, offload=plan.request.offload)
         self.schedule = Schedule.from_config(plan.model.configs.get("scheduler", {}))
-        self.latent_scale, self.downscale = self.vae.scaling_factor, self.vae.downscale
-        self.latent_channels = self.vae.latent_channels
+        self.latent_scale = self.vae.scaling_factor
         extractor = plan.model.configs.get("feature_extractor", {})
         self.clip_mean, self.clip_std = extractor.get("image_mean", CLIP_MEAN), extractor.get("image_std", CLIP_STD)
         self.peak_bytes()
@@ -74,9 +74,31 @@ class ReferenceEngine:
             velocity: Tensor = self.unet(x_BFCHW, time, context_BND, added_ids_BI)
         return velocity
 
+    def latent_shape(self, plan: Plan) -> tuple[int, int, int, int]:
+        """Say what a clip is while it is sampled: frames, channels, rows, columns."""
+        size = plan.size
+        return plan.frames, self.vae.latent_channels, size.height // self.vae.downscale, size.width // self.vae.downscale
+
+    def fit_colours(self, encoded_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
+        """Fit the affine map from latents to colours on the picture itself, whose latents are known.
+
+        One least-squares problem over all cells; no table of somebody's VAE is needed.
+        """
+        latents = encoded_BCHW * self.latent_scale
+        cells = (latents.shape[-2], latents.shape[-1])
+        colours = torch.nn.functional.adaptive_avg_pool2d(pixels_BCHW, cells)[0].flatten(1).T * 0.5 + 0.5
+        known = latents[0].float().cpu().flatten(1).T
+        known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
+        fit: Tensor = torch.linalg.lstsq(known, colours, driver="gelsd").solution
+        return fit
+
+    def decode(self, latents_FCHW: Tensor, plan: Plan, image: PreparedImage) -> Reel:
+        """Decode frames, `decode_chunk` at a time if the plan says so."""
+        chunk = plan.request.decode_chunk or plan.frames
+        return Reel(self._decode(part) for part in torch.split(latents_FCHW, chunk))
+
     @torch.no_grad()
-    def decode(self, latents_FCHW: Tensor) -> Tensor:
-        """Decode scaled latents of neighbouring frames at once into float32 pixels in [−1, 1], on the CPU."""
+    def _decode(self, latents_FCHW: Tensor) -> Tensor:
         latents = 1 / self.latent_scale * latents_FCHW.to(self.device, self.dtype)
         with self._running(self.vae):
             return self.vae.decode(latents, latents.shape[0]).float().cpu()
@@ -105,23 +127,11 @@ class ReferenceEngine:
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
+        wait(self.device)
 
     def peak_bytes(self) -> int | None:
         """Return the most device memory held since the last call; on a CPU the most this process ever held."""
-        if self.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self.device)
-            torch.cuda.reset_peak_memory_stats(self.device)
-            return peak
-        if self.device.type == "cpu" and sys.platform != "win32":
-            import resource  # Windows has none
-
-            held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            return held if sys.platform == "darwin" else held * 1024  # Linux counts in KiB, macOS in bytes
-        return None
+        return peak_bytes(self.device)
 
 
 # Of OpenAI's CLIP, used by every SVD checkpoint; for single files that come without preprocessor_config.json.

@@ -13,11 +13,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from unstill.artifacts import ModelFiles
 from unstill.errors import WeightsError
 from unstill.model.config import GROUPS, UNetConfig
 from unstill.model.unet import UNet
+from unstill.model.weights import read_header
 
 CHANNELS = 3  # velocity to the right, down, and nearness
 HINTS = 3  # is there a hint, and the velocity that it wants
@@ -25,6 +28,13 @@ PATCH = 2  # cells of a side that the UNet takes as one
 CELL_PX = 4  # pixels of a side of the small picture that make a cell
 AREA = 18 * 32  # patches of a field, whatever its shape
 COORDINATES = 2
+WORDS = ("auto", "still", "push", "pull", "left", "right", "up", "down", "orbit", "roll")  # what a camera can be told
+LAST = 24.0  # every clip is told to the network as one of 25 frames that lasts as long and goes as far
+FASTEST_PX = 12.0  # a frame at 1024x576: the speed of what moves that motion 255 asks for
+BEND = 1.6  # motion 127 then is 3.9 px a frame
+AREA_PX = 1024 * 576  # speeds are told at this size; clips of other shapes count as of this area
+PICTURE_NOISE = 0.25  # what noise 1 leaves on the small picture: averaged over 4 × 4 pixels of 1024x576
+SIGMA_MIN, SIGMA_MAX = 0.02, 300.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,6 @@ class FieldConfig:
     """The sizes of the network. The defaults are those of the bundled model."""
 
     keys: int = 12  # moments of a clip
-    words: int = 10  # ways in which the camera can be told to move
     eye_widths: tuple[int, int, int] = (32, 96, 160)  # at a half, a quarter and an eighth of the small picture
     seen: int = 64  # channels in which the eye says what it saw
     word_width: int = 16
@@ -117,8 +126,8 @@ class FieldNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.eye = Eye(config)
-        self.word = nn.Embedding(config.words, config.word_width)
-        self.word_context = nn.Embedding(config.words, config.context_width)
+        self.word = nn.Embedding(len(WORDS), config.word_width)
+        self.word_context = nn.Embedding(len(WORDS), config.context_width)
         self.unet = UNet(config.unet)
 
     def embed(self, whole_BD: Tensor, word_B: Tensor) -> Tensor:
@@ -129,6 +138,18 @@ class FieldNetwork(nn.Module):
         """Give what stands beside the noisy field: what the eye saw, the hints by cell, and the word, [B, C, h, w]."""
         word = self.word(word_B)[:, :, None, None].expand(-1, -1, *seen_BCHW.shape[-2:])
         return torch.cat([seen_BCHW, F.pixel_unshuffle(hints_BCHW, PATCH).to(seen_BCHW.dtype), word], dim=1)
+
+
+def load_field_network(files: ModelFiles, device: str) -> FieldNetwork:
+    """Load the bundled model onto a device; every tensor must be there, and no other."""
+    network = FieldNetwork(FieldConfig.from_dict(files.configs["field"]))
+    (path,) = files.weights["checkpoint"]
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: shape for name, (_, shape) in read_header(path).items()}
+    if wrong := sorted(wanted.items() ^ found.items()):
+        raise WeightsError(f"{path.name} is not the bundled model: {wrong[0][0]} differs", hint="install unstill again")
+    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return network.to(device).eval()
 
 
 def coordinates(picture_BCHW: Tensor) -> Tensor:
@@ -148,6 +169,22 @@ def pack(field_BKCHW: Tensor) -> Tensor:
 def unpack(latents_BKCHW: Tensor) -> Tensor:
     """Take channels as patches of cells again."""
     return F.pixel_shuffle(latents_BKCHW, PATCH)
+
+
+def speed_of(motion: float) -> float:
+    """Say what a motion of 0 to 255 means in pixels a frame at 1024x576."""
+    return float(FASTEST_PX * (motion / 255) ** BEND)
+
+
+def motion_of(speed_px: float) -> float:
+    """Say which motion asks for so many pixels a frame."""
+    return float(min(255.0, 255 * (speed_px / FASTEST_PX) ** (1 / BEND)))
+
+
+def measure_speed(velocity_KCHW: Tensor) -> Tensor:
+    """Give the mean speed of what moves: each cell counts by its own speed squared, [..., K, 2, H, W] to [...]."""
+    speed = velocity_KCHW.square().sum(-3).sqrt()
+    return (speed**3).mean((-3, -2, -1)) / (speed**2).mean((-3, -2, -1)).clamp(min=1e-8)
 
 
 def choose_patches(height: float, width: float) -> tuple[int, int]:

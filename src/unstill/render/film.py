@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unstill.artifacts import View
 from unstill.render.fill import fill_from_afar, look_behind
 from unstill.render.guide import Guided, guide
 from unstill.render.motion import Motion, displace
-from unstill.render.reframe import View, choose_view
+from unstill.render.reframe import choose_view
 from unstill.render.splat import throw
 
 TEAR_PX = 0.75  # between a pixel and its neighbour: less is stretched, more is an edge
@@ -34,13 +35,22 @@ def film(picture_CHW: Tensor, motion: Motion, frames: int) -> Film:
     return Film(view, _make(picture_CHW, guided, view, frames))
 
 
+def show(picture_CHW: Tensor, view: View) -> Tensor:
+    """Give what a view shows of the picture, at the picture's size."""
+    rows, columns = picture_CHW.shape[-2:]
+    if view.is_whole:
+        return picture_CHW
+    window = (view.left * columns, view.top * rows, view.scale)
+    return _look(picture_CHW, _lay_plane(window, (rows, columns), picture_CHW.device)).clamp(0, 1)
+
+
 def _make(picture_CHW: Tensor, guided: Guided, view: View, frames: int) -> Iterator[Tensor]:
     rows, columns = picture_CHW.shape[-2:]
     order = guided.at_pixels(guided.order_HW[None], STEP)[0]
     behind = look_behind(picture_CHW, order)
     window = (view.left * columns, view.top * rows, view.scale)
     here = _lay_plane(window, (rows, columns), picture_CHW.device)
-    yield picture_CHW if view.is_whole else _look(picture_CHW, here)
+    yield show(picture_CHW, view)
     for frame in range(1, frames):
         moved = guided.at_pixels(displace(guided.velocity_KCHW, frame, frames) * columns, TEAR_PX)
         source = throw(moved, order, window, (rows, columns))

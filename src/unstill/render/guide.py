@@ -27,17 +27,17 @@ REACH = 2  # cells to each side that are averaged
 
 @dataclass(frozen=True, eq=False)
 class Guided:
-    """The field at half the picture's size, and for each pixel of the picture which of its cells is its own."""
+    """The field at half the picture's size, with its edges along the picture's."""
 
     velocity_KCHW: Tensor
     order_HW: Tensor  # 0 is the farthest, 1 the nearest
-    own_HW: Tensor  # [H, W] of the picture: index into the flattened half-size field
+    size: tuple[int, int]  # rows and columns of the picture
 
     def at_pixels(self, half_CHW: Tensor, step: float) -> Tensor:
-        """Give every pixel of the picture a value between those around it, or at steps of more than `step` its own cell's."""
-        own = half_CHW.flatten(1)[:, self.own_HW.flatten()].reshape(-1, *self.own_HW.shape)
-        between = F.interpolate(half_CHW[None], size=self.own_HW.shape, mode="bilinear", align_corners=False)[0]
-        return torch.where((own - between).abs().amax(0) < step, between, own)
+        """Give every pixel of the picture a value between those around it, or at steps of more than `step` the nearest one."""
+        nearest = F.interpolate(half_CHW[None], size=self.size, mode="nearest")[0]
+        between = F.interpolate(half_CHW[None], size=self.size, mode="bilinear", align_corners=False)[0]
+        return torch.where((nearest - between).abs().amax(0) < step, between, nearest)
 
 
 def guide(picture_CHW: Tensor, motion: Motion, frames: int) -> Guided:
@@ -48,7 +48,7 @@ def guide(picture_CHW: Tensor, motion: Motion, frames: int) -> Guided:
     field = calm(torch.cat([motion.velocity_KCHW.flatten(0, 1), motion.order_HW[None]])[None])
     near, far = _lay_sheet(field, 1), _lay_sheet(field, -1)
     is_near = (field[:, -1:] - far[:, -1:]) / (near[:, -1:] - far[:, -1:]).clamp(min=DEEPER)
-    is_near = (_enlarge(picture_CHW[None], is_near.clamp(0, 1), half) > 0.5).float()
+    is_near = _settle(_enlarge(picture_CHW[None], is_near.clamp(0, 1), half))
     breaks = (_find_steps(field[:, -3:-1] * (frames - 1)) > BREAK) & (_find_steps(field[:, -1:]) > DEEPER)
     edge = F.max_pool2d(breaks.float(), 3, 1, 1)
     sheets = (F.interpolate(part, size=half, mode="bicubic", align_corners=False) for part in (far, near, field))
@@ -57,7 +57,7 @@ def guide(picture_CHW: Tensor, motion: Motion, frames: int) -> Guided:
     field = torch.lerp(field, torch.lerp(far, near, is_near), edge)
     order = field[0, -1]
     order = (order - order.amin()) / (order.amax() - order.amin()).clamp(min=1e-6)
-    return Guided(field[0, :-1].reshape(keys, 2, *half), order, _choose_cells(picture_CHW, half))
+    return Guided(field[0, :-1].reshape(keys, 2, *half), order, (rows, columns))
 
 
 def calm(field_BCHW: Tensor) -> Tensor:
@@ -117,23 +117,10 @@ def _enlarge(picture_BCHW: Tensor, field_BCHW: Tensor, size: tuple[int, int]) ->
     return field_BCHW
 
 
-def _choose_cells(picture_CHW: Tensor, half: tuple[int, int]) -> Tensor:
-    """Choose for each pixel, of the half-size pixels around it, the one of the most like colour."""
-    rows, columns = picture_CHW.shape[-2:]
-    small = F.interpolate(picture_CHW[None], size=half, mode="area")[0]
-    y = torch.arange(rows, device=picture_CHW.device)
-    x = torch.arange(columns, device=picture_CHW.device)
-    best = torch.full((rows, columns), torch.inf, device=picture_CHW.device)
-    own = torch.zeros(rows, columns, dtype=torch.long, device=picture_CHW.device)
-    for down in (0, 1):
-        for right in (0, 1):
-            # Of the pixel's own half-size pixel and the next one on its side; the own is tried first and wins ties.
-            row = (y // 2 + down * (2 * (y % 2) - 1)).clamp(0, half[0] - 1)
-            column = (x // 2 + right * (2 * (x % 2) - 1)).clamp(0, half[1] - 1)
-            off = (small[:, row][:, :, column] - picture_CHW).square().sum(0) + 1e-4 * (down + right)
-            index = row[:, None] * half[1] + column[None, :]
-            own, best = torch.where(off < best, index, own), torch.minimum(off, best)
-    return own
+def _settle(share_BCHW: Tensor) -> Tensor:
+    """Decide which pixels are of the near sheet: as most around them are, and with the rim, whose colours are mixed."""
+    most = F.avg_pool2d((share_BCHW > 0.5).float(), 5, 1, 2, count_include_pad=False) > 0.5
+    return F.max_pool2d(most.float(), 3, 1, 1)
 
 
 def _shifts(x_BCHW: Tensor, reach: int) -> list[Tensor]:

@@ -5,12 +5,11 @@ It does not know colours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unstill.artifacts import View
 from unstill.render.fill import fill_from_afar
 from unstill.render.guide import Guided
 from unstill.render.motion import displace
@@ -19,19 +18,6 @@ from unstill.render.splat import throw
 PAST = 0.008  # of a side that a frame may look past the edge: stretched that little, nobody sees it
 CLOSEST = 1.35  # the most that a view enlarges; beyond, what lies past the edge is made up
 LOOKS = 8  # moments at which the edges are looked at
-
-
-@dataclass(frozen=True)
-class View:
-    """What a clip shows of the picture: a part of its shape, and how much that is enlarged."""
-
-    left: float  # of the picture's width
-    top: float  # of its height
-    scale: float = 1.0
-
-    @property
-    def is_whole(self) -> bool:
-        return self.scale == 1.0
 
 
 def choose_view(guided: Guided, frames: int) -> View:
@@ -63,7 +49,7 @@ def _fit(past_HW: Tensor) -> View:
     """Find the largest window of the picture's shape with nothing past the edge in it."""
     rows, columns = past_HW.shape
     sums = F.pad(past_HW.float().cumsum(0).cumsum(1), (1, 0, 1, 0))
-    best = View(0.0, 0.0)
+    best = View()
     for percent in range(100, round(100 * CLOSEST) + 1):
         high, wide = round(rows * 100 / percent), round(columns * 100 / percent)
         counts = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
@@ -75,4 +61,4 @@ def _fit(past_HW: Tensor) -> View:
         best = View(left / columns, top / rows, percent / 100)
         if counts[top, left] < 0.5:
             break
-    return best if best.scale > 1 else View(0.0, 0.0)
+    return best if best.scale > 1 else View()

@@ -19,14 +19,14 @@ STEP = 0.03  # of the whole depth: what is farther by less is the same surface
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class Landing:
     """The place in the picture, in pixels, that each pixel of a frame shows."""
 
     place_CHW: Tensor  # x, y
     covered_HW: Tensor  # how much of a pixel is reached by points, 0–1
 
 
-def throw(moved_CHW: Tensor, order_HW: Tensor, view: tuple[float, float, float], size: tuple[int, int]) -> Source:
+def throw(moved_CHW: Tensor, order_HW: Tensor, view: tuple[float, float, float], size: tuple[int, int]) -> Landing:
     """Find the source of each pixel of a frame of that size that shows the view (left, top, scale) of the picture's plane."""
     rows, columns = order_HW.shape
     y, x = torch.meshgrid(
@@ -53,7 +53,7 @@ def throw(moved_CHW: Tensor, order_HW: Tensor, view: tuple[float, float, float],
     return _close(inner[:4], covered)
 
 
-def _close(sums_CHW: Tensor, covered_HW: Tensor) -> Source:
+def _close(sums_CHW: Tensor, covered_HW: Tensor) -> Landing:
     """Mend cracks: where a surface is stretched, points lie so far apart that what is behind shows between them."""
     average = (sums_CHW[:3] / sums_CHW[3].clamp(min=1e-200)).float()
     order = torch.where(covered_HW > 0, average[2], -1.0)
@@ -68,4 +68,4 @@ def _close(sums_CHW: Tensor, covered_HW: Tensor) -> Source:
     place, covered = average[:2].clone(), covered_HW.clone()
     place[:, row, column] = (around[:2] / around[3].clamp(min=1e-200)).float()
     covered[row, column] = 1.0
-    return Source(place, covered)
+    return Landing(place, covered)
