@@ -165,6 +165,9 @@ def place(tmp_path_factory):
         snapshots = hub / f"models--stabilityai--stable-video-diffusion-{name}" / "snapshots"
         snapshots.mkdir(parents=True)
         (snapshots / ("0123456789" * 4)).symlink_to(miniature)
+    config = folder / "home" / ".config" / "unstill" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[animate]\nmodel = "svd-xt"\n')  # as with a GPU; the bundled model takes seconds where the miniature takes none
     with serve(folder) as address:
         install_client(folder / "bin", address)
         yield folder, address
