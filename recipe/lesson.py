@@ -59,14 +59,14 @@ def ask(batch: Batch, generator: torch.Generator) -> Question:
     )
 
 
-def draw_hints(velocity_BCHW: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
+def draw_hints(velocity_BCHW: Tensor, uniform: Callable[..., Tensor], *, always: bool = False) -> Tensor:
     """Tell the truth about some round regions: their mask, and their velocity at the end of the clip."""
     count, _, rows, columns = velocity_BCHW.shape
     y = torch.arange(rows, device=velocity_BCHW.device)[None, None, :, None]
     x = torch.arange(columns, device=velocity_BCHW.device)[None, None, None, :]
     middle, radius = uniform(count, HINTED, 2, 1, 1), 0.6 + (LARGEST - 0.6) * uniform(count, HINTED, 1, 1) ** 2
     far = ((y - middle[:, :, 0] * rows) ** 2 + (x - middle[:, :, 1] * columns) ** 2).sqrt()
-    there = (uniform(count, HINTED, 1, 1) < 0.5) & (uniform(count, 1, 1, 1) >= UNHINTED)
+    there = (uniform(count, HINTED, 1, 1) < 0.5) & (uniform(count, 1, 1, 1) >= UNHINTED) | always
     mask = ((far < radius) & there).any(1, keepdim=True).float()
     return torch.cat([mask, velocity_BCHW * mask], dim=1)
 

@@ -167,7 +167,8 @@ def place(tmp_path_factory):
         (snapshots / ("0123456789" * 4)).symlink_to(miniature)
     config = folder / "home" / ".config" / "unstill" / "config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text('[animate]\nmodel = "svd-xt"\n')  # as with a GPU; the bundled model takes seconds where the miniature takes none
+    # As with a GPU: the bundled model takes seconds where the miniature takes none.
+    config.write_text('[animate]\nmodel = "svd-xt"\n')
     with serve(folder) as address:
         install_client(folder / "bin", address)
         yield folder, address
