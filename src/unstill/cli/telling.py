@@ -138,6 +138,11 @@ def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, 
     }
 
 
+def describe_chunk(plan: Plan) -> str:
+    """Say how many frames are made at once."""
+    return "one frame" if plan.engine == "motion" else f"{plan.request.decode_chunk or plan.frames} frames"
+
+
 def describe_told(request: Request) -> str:
     """Say what the camera and the points of the picture are told, if anything."""
     camera = f", camera {request.camera}" if request.camera != "auto" else ""
@@ -156,7 +161,7 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list
         ("clip", f"{size}, {frames} frames, {frames / r.file_fps:.1f} s at {r.file_fps:g} fps"),
         ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}{describe_told(r)}, {seed}"),
         ("sampling", f"{plan.steps} steps, guidance {r.guidance}, {r.guidance_shape}"),
-        ("decoding", f"{r.decode_chunk or plan.frames} frames at a time"),
+        ("decoding", f"{describe_chunk(plan)} at a time"),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),
         ("file", "standard output" if out == "-" else out),
     ]

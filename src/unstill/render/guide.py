@@ -53,8 +53,9 @@ def guide(picture_CHW: Tensor, motion: Motion, frames: int) -> Guided:
     edge = F.max_pool2d(breaks.float(), 3, 1, 1)
     sheets = (F.interpolate(part, size=half, mode="bicubic", align_corners=False) for part in (far, near, field))
     far, near, field = sheets
-    edge = F.interpolate(edge, size=half, mode="bilinear", align_corners=False)
-    field = torch.lerp(field, torch.lerp(far, near, is_near), edge)
+    # Either the one or the other: what lies between two movements goes its own way and is seen as dots.
+    is_edge = F.interpolate(edge, size=half, mode="bilinear", align_corners=False) > 0
+    field = torch.where(is_edge, torch.where(is_near > 0, near, far), field)
     order = field[0, -1]
     order = (order - order.amin()) / (order.amax() - order.amin()).clamp(min=1e-6)
     return Guided(field[0, :-1].reshape(keys, 2, *half), order, (rows, columns))
@@ -64,7 +65,7 @@ def calm(field_BCHW: Tensor) -> Tensor:
     """Let cells at the same distance move alike: what is one thing moves as one, and the network's noise goes."""
     order = field_BCHW[:, -1:]
     for _ in range(2):
-        order = torch.stack(_shifts(order, 1)).median(dim=0).values
+        order = torch.stack(_shifts(order, REACH)).median(dim=0).values  # stripes of a thing are not at several distances
     field = torch.cat([field_BCHW[:, :-1], order], dim=1)
     return _average(field, lambda part: (-(part - order).square() / (2 * SAME**2)).exp(), CALM)
 
