@@ -12,7 +12,7 @@ from unstill import Request, animate
 from unstill.catalog.bundled import FOLDER, hash_weights
 from unstill.catalog.find import find_model
 from unstill.engine import Keep
-from unstill.errors import RequestError, WeightsError
+from unstill.errors import ModelMissing, RequestError, WeightsError
 from unstill.measure.flow import shrink, track
 from unstill.measure.motion import fit_camera, measure_motion_px
 from unstill.model.field import FieldConfig, load_field_network, motion_of, pack, speed_of, unpack
@@ -194,3 +194,10 @@ def test_speed_and_motion_are_each_others_inverse():
 def test_patches_are_channels_and_back():
     field = torch.rand(1, 2, 3, 8, 12)
     assert torch.equal(unpack(pack(field)), field)
+
+
+def test_the_pipeline_of_diffusers_is_not_for_it():
+    from unstill.compat import StableVideoDiffusionPipeline
+
+    with pytest.raises(ModelMissing, match="pocket is not Stable Video Diffusion"):
+        StableVideoDiffusionPipeline.from_pretrained("pocket", local_files_only=True)

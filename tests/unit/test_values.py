@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstill import values
-from unstill.values import Focus, Guidance, Size
+from unstill.values import Arrow, Arrows, Focus, Guidance, Size
 
 HOSTILE = [
     math.nan,
@@ -89,6 +89,41 @@ def test_guidance_refuses_other_forms(value):
 @pytest.mark.parametrize(("written", "read"), [("left", Focus(0, 0.5)), ("0.25,1", Focus(0.25, 1)), ((0, 1), Focus(0, 1))])
 def test_focus_reads_words_and_fractions(written, read):
     assert values.focus(written) == read
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["0.5,0.4>0.1,0", "0.5,0.4->0.1,0", "0.5,0.4→0.1,0", " 0.5 , 0.4 > 0.1 , 0 ;", Arrows((Arrow(0.5, 0.4, 0.1, 0),))],
+)
+def test_arrows_are_read_as_people_write_them(written):
+    assert values.arrows(written) == Arrows((Arrow(0.5, 0.4, 0.1, 0),))
+
+
+def test_several_arrows_are_written_as_they_are_read():
+    written = "0.5,0.4>0.1,0;0,1>-0.25,-1"
+    assert str(values.arrows(written)) == written
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        ">",
+        "0.5,0.5",
+        "0.5>0.1,0",
+        "1.1,0>0,0",
+        "0,0>1.5,0",
+        "a,b>c,d",
+        "nan,0>0,0",
+        5,
+        None,
+        ";".join(["0,0>0,0"] * 9),
+        "0,0>0,0>1,1",
+    ],
+)
+def test_arrows_that_start_outside_or_are_no_arrows_are_refused(value):
+    with pytest.raises(ValueError, match="must be X,Y>DX,DY"):
+        values.arrows(value)
 
 
 @pytest.mark.parametrize("value", ["0.5", "1.1,0", "-0.1,0", "a,b", "nan,0", 0.5, "middle"])

@@ -112,7 +112,11 @@ def find_or_pull(name: str, wishes: Wishes) -> ModelFiles:
 
 
 def _find(name: str, wishes: Wishes) -> ModelFiles:
-    return find_model(name, prefer=wishes.prefer, revision=wishes.revision, cache=wishes.cache)
+    files = find_model(name, prefer=wishes.prefer, revision=wishes.revision, cache=wishes.cache)
+    if files.layout == "bundled":
+        text = f"{files.name} is not Stable Video Diffusion, which this pipeline runs"
+        raise ModelMissing(text, hint="unstill.animate runs it")
+    return files
 
 
 def is_offline() -> bool:
