@@ -17,8 +17,8 @@ from unstill.model.field import PICTURE_NOISE, SIGMA_MAX, SIGMA_MIN, WORDS, Fiel
 MEAN, SPREAD = 1.0, 1.7  # of ln sigma: what is decided by many cells together is still open at sigma 10 and above
 NOTHING = 0.1  # share of clips whose conditions are left out, for guidance
 ANYHOW = 0.3  # share of clips whose word is not told
-UNHINTED = 0.5
-HINTED = 3  # most regions of a clip that are hinted at
+UNHINTED = 0.4
+HINTED = 4  # most regions of a clip that are hinted at
 LARGEST = 6.0  # cells, the radius of such a region
 ORDER_WEIGHT = 0.3  # nearness is told by the picture, and six of seven parts of it by its mean
 

@@ -16,6 +16,7 @@ from recipe.dice import Dice
 from unstill.model.field import WORDS
 
 FARTHEST = 0.35  # of the width that a point at middle depth may travel in a clip
+AUTO, STILL = 0.12, 0.2  # shares of clips that have all words at once, and of the others, whose camera stays
 FOCAL = 0.9  # in picture widths: a view of 58 degrees
 TURNS_A_CLIP = 3.5  # keyframes are a twelfth of the clip apart and must be able to follow a sway
 
@@ -46,6 +47,20 @@ class Times:
 
 
 Move = Callable[[Times], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """What the camera's ways are measured by, nearness both, [B, 1, 1]."""
+
+    middle: Tensor  # of all that is seen: its points travel the reach
+    pivot: Tensor  # half way between near and far: an orbit moves the one to the left and the other to the right
+
+    @classmethod
+    def of(cls, near_BHW: Tensor) -> Depth:
+        """Read both off the cells."""
+        far, middle, near = (near_BHW.flatten(1).quantile(part, dim=1)[:, None, None] for part in (0.1, 0.5, 0.9))
+        return cls(middle, (far + near) / 2)
 
 
 def spread(values_BT: Tensor) -> Tensor:
@@ -169,20 +184,23 @@ def _rotate(a: Tensor, b: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     return a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()
 
 
-def draw_camera(dice: Dice, times: Times, depth: Tensor) -> Camera:
-    """Draw a camera word for each scene and the movement it stands for; `depth` is the middle nearness, [B, 1, 1]."""
-    word_B = torch.where(dice.uniform()[:, 0, 0] < 0.12, torch.zeros_like(dice.index(2)), 1 + dice.index(len(WORDS) - 1))
+def draw_camera(dice: Dice, times: Times, depth: Depth) -> Camera:
+    """Draw a camera word for each scene and the movement it stands for."""
+    moved = 2 + dice.index(len(WORDS) - 2)
+    word_B = torch.where(dice.uniform()[:, 0, 0] < STILL, torch.full_like(moved, WORDS.index("still")), moved)
+    word_B = torch.where(dice.uniform()[:, 0, 0] < AUTO, torch.zeros_like(moved), word_B)
     first = torch.where(word_B == 0, 2 + dice.index(len(WORDS) - 2), word_B)
     main = _amounts(dice, first, times, depth)
     mixed = _amounts(dice, 2 + dice.index(len(WORDS) - 2), times, depth)
     share = ((word_B == 0).float()[:, None, None]) * dice.uniform(0.2, 0.8)
     total = {name: main[name] + share.reshape(-1, *[1] * (main[name].dim() - 1)) * mixed[name] for name in main}
-    shaken = dice.chance(0.2) * times.pace * dice.uniform(0.5, 3)
+    held = (word_B != WORDS.index("still")).float()[:, None, None]
+    shaken = held * dice.chance(0.2) * times.pace * dice.uniform(0.5, 3)
     shake = torch.stack([shaken, shaken * dice.uniform(0, 1), dice.angle(), dice.angle()], dim=1)
     return Camera(word_B=word_B, focal=torch.full_like(share, FOCAL), ease=dice.uniform(0, 1), shake=shake, **total)
 
 
-def _amounts(dice: Dice, word_B: Tensor, times: Times, depth: Tensor) -> dict[str, Tensor]:
+def _amounts(dice: Dice, word_B: Tensor, times: Times, depth: Depth) -> dict[str, Tensor]:
     """Say how far each word takes the camera in a clip whose points at middle depth travel its reach."""
 
     def told(*words: str) -> Tensor:
@@ -192,11 +210,11 @@ def _amounts(dice: Dice, word_B: Tensor, times: Times, depth: Tensor) -> dict[st
     side = told("right") - told("left") + told("orbit") * dice.sign()
     rise = told("down") - told("up")
     walked = torch.where(told("orbit") > 0, torch.ones_like(reach), dice.uniform() * dice.chance(0.8))  # the rest is panned
-    near = depth.clamp(min=0.15)
+    near = torch.where(told("orbit") > 0, depth.pivot, depth.middle).clamp(min=0.15)
     along = (told("push") * 1.0 - told("pull") * 1.0) * reach / (0.3 * near)
     forward = torch.where(along > 0, along.clamp(max=0.6), along.clamp(min=-2.0))
     shift_x, shift_y = side * walked * reach / (FOCAL * near), rise * walked * reach / (FOCAL * near)
-    # An orbit turns back to what is at middle depth; a plain word turns on with the movement.
+    # An orbit turns back to its pivot; a plain word turns on with the movement.
     turned = torch.where(told("orbit") > 0, -dice.uniform(0.8, 1.2), 1 - walked)
     return {
         "shift": torch.stack([shift_x, shift_y, forward], dim=1),

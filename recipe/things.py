@@ -52,13 +52,24 @@ def outline(stage: Stage, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
     return torch.minimum(shapes.blob(dice, x, y, size * 0.4, rough=0.3), top)
 
 
+def band(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
+    """Give some things stripes in a colour of their own, straight, around, or as meridians: they are no edges of depth."""
+    dice = stage.dice
+    turned, _ = shapes.turn(x, y, dice.angle())
+    bulge = x / (1 - (y / size / 0.75) ** 2).clamp(min=0.05).sqrt()
+    along = dice.coins.choice((turned, turned, bulge, (x**2 + y**2).sqrt())) / size
+    wave = (along * dice.log_uniform(6, 50) + dice.angle()).sin() - dice.uniform(-0.6, 0.6)
+    share = (0.5 + wave * dice.log_uniform(2, 20)).clamp(0, 1) * dice.chance(0.4) * dice.uniform(0.4, 1)
+    return colour_BCHW + share[:, None] * (stage.colour("any") - colour_BCHW)
+
+
 def solid(stage: Stage, near: Tensor) -> Layer:
     """Make a thing of one piece that stays, glides, turns or rocks, rigidly."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
     cy = foot - size * dice.uniform(0.3, 0.6)
     x, y = stage.x - cx, stage.y - cy
-    colour = stage.shade(stage.paint(dice.coins.choice(SOLID), "any", (0.7, 4)), x, y, size)
+    colour = stage.shade(band(stage, stage.paint(dice.coins.choice(SOLID), "any", (0.7, 4)), x, y, size), x, y, size)
     at = (stage.cell_x, stage.cell_y)
     ways = [
         motion.rest,
@@ -80,7 +91,7 @@ def vehicle(stage: Stage, near: Tensor) -> Layer:
     cabin = shapes.box(x - size * dice.uniform(-0.15, 0.15), y + 0.3 * size, size * dice.uniform(0.15, 0.4), size * 0.14)
     wheels = [shapes.ellipse(x - side * 0.3 * size, y + 0.02 * size, size * 0.09, size * 0.09) for side in (-1, 1)]
     whole = torch.minimum(torch.minimum(body, cabin), torch.minimum(*wheels))
-    colour = stage.paint(textures.FRACTAL, "any", (0.3, 1))
+    colour = band(stage, stage.paint(textures.FRACTAL, "any", (0.3, 1)), x, y, size)
     dark = shapes.cover(torch.minimum(torch.minimum(*wheels), cabin + 0.03 * size), stage.columns)[:, None] * 0.8
     way = motion.glide(dice, dice.sign() * dice.uniform(0.8, 2.5), dice.normal(0.05))
     return Layer(shapes.cover(whole, stage.columns), stage.fade(colour * (1 - dark), near), near, way)
@@ -147,6 +158,7 @@ def figure(stage: Stage, near: Tensor) -> Layer:
     slope = x.abs() * dice.uniform(0.3, 0.8) - (y - size * 0.2)
     body = torch.maximum(body, slope)
     skin, cloth = stage.paint(textures.FRACTAL, "skin", (0.3, 1)), stage.paint(dice.coins.choice(SOLID), "any", (1, 4))
+    cloth = band(stage, cloth, x, y - 0.5 * size, size)
     hair = stage.colour("wood") * 0.6
     face = shapes.cover(head, stage.columns)[:, None]
     hairy = shapes.cover(y - size * dice.uniform(-0.18, 0.0), stage.columns, 6)[:, None]
@@ -182,6 +194,6 @@ def lamp(stage: Stage, near: Tensor) -> Layer:
     x, y = stage.x - cx, stage.y - low
     cord = torch.maximum(x.abs() - 0.003, y)
     whole = torch.minimum(cord, outline(stage, x, y, size))
-    colour = stage.shade(stage.paint(dice.coins.choice(SOLID), "any", (0.7, 3)), x, y, size)
+    colour = stage.shade(band(stage, stage.paint(dice.coins.choice(SOLID), "any", (0.7, 3)), x, y, size), x, y, size)
     way = motion.swing(dice, stage.cell_x, stage.cell_y, (cx, nail), low - nail, dice.uniform(0.5, 1.2))
     return Layer(shapes.cover(whole, stage.columns), colour, near, way)

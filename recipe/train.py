@@ -33,6 +33,7 @@ BETAS, DECAY = (0.9, 0.98), 0.01
 WARM_UP = 150  # steps
 LOWEST = 0.02  # of the learning rate, at the end
 AVERAGED = 0.999  # what the average keeps each step
+PAINTED = 2  # steps between scenes: painting costs launches, a quarter of a step
 EVERY = 8  # steps between looks at the clock
 LOUDEST = 1.0  # norm of a gradient
 SIGMAS = (0.3, 1.0, 3.0, 10.0, 30.0)  # at which the gap is measured
@@ -140,7 +141,8 @@ class Trainer:
         """Take one step; give the error by channel and the norm of the gradient."""
         turn = (self.step * 0.618034) % 1  # visits shapes evenly, and alike in every process
         number = sum(turn >= sum(list(SHAPES.values())[: k + 1]) for k in range(len(SHAPES) - 1))
-        self.pools[number].add(self.bank)
+        if self.step % PAINTED == 0:
+            self.pools[number].add(self.bank)
         asked = ask(self.pools[number].draw(self.settings.batch), self.generator)
         self.gradient.zero_()
         with self.cast():

@@ -80,7 +80,7 @@ def film(stage: Stage, picture: Tensor, shown_BHW: Tensor) -> Scenes:
 def film_once(stage: Stage, shown_BHW: Tensor, near_BHW: Tensor) -> tuple[Tensor, ...]:
     dice = stage.dice
     times = draw_times(dice, stage.unit_px)
-    camera = motion.draw_camera(dice, times, near_BHW.flatten(1).median(dim=1).values[:, None, None])
+    camera = motion.draw_camera(dice, times, motion.Depth.of(near_BHW))
     local = Times(times.frame_BT, times.last_B, times.fps_B, times.pace * dice.log_uniform(0.4, 2.0))
     x, y = stage.cell_x[:, None], stage.cell_y[:, None]
     moved = torch.zeros(dice.count, KEYS, 2, *stage.cells, device=dice.device)
