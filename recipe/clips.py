@@ -18,7 +18,7 @@ import torch
 from unstill import Clip, animate
 from unstill.engine import Keep
 from unstill.measure.flow import measure_length, shrink, track
-from unstill.measure.motion import fill, fit_camera, name_camera
+from unstill.measure.motion import SEEN, fit_camera, name_camera
 from unstill.measure.steady import measure_bands, measure_flicker, measure_sharpness
 from unstill.model.field import WORDS, speed_of
 
@@ -32,11 +32,11 @@ def measure(clip: Clip) -> dict[str, float | str]:
     small = shrink(frames)
     flow = track(small)
     camera = fit_camera(flow)
-    speed = measure_length(fill(flow, camera))
+    speed, seen = measure_length(flow.flow_PCHW), (flow.confidence_PHW > SEEN).float()  # a flat sky's motion is a guess
     word = name_camera(flow, camera)
     flicker, bands = measure_flicker(small, flow), measure_bands(small)
     return {
-        "moving_px": float((speed**3).mean() / (speed**2).mean().clamp(min=1e-9)),  # as the knob means it
+        "moving_px": float((speed**3 * seen).sum() / (speed**2 * seen).sum().clamp(min=1e-9)),  # as the knob means it
         "seen": word.word,
         "or": word.other or "",
         "first_db": clip.report.fidelity_db,

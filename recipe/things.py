@@ -63,13 +63,28 @@ def band(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) 
     return colour_BCHW + share[:, None] * (stage.colour("any") - colour_BCHW)
 
 
+def mark(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
+    """Paint flat marks on some things: what is round or has an outline need not be a thing of its own."""
+    dice = stage.dice
+    for _ in range(dice.coins.randint(1, 3)):
+        far, angle = dice.uniform(0, 0.6) * size, dice.angle()
+        at_x, at_y = shapes.turn(x - far * angle.cos(), y - far * angle.sin(), dice.angle())
+        wide, high = size * dice.log_uniform(0.04, 0.35), size * dice.log_uniform(0.04, 0.25)
+        kind = dice.coins.choice((shapes.ellipse, shapes.ellipse, shapes.box))
+        there = shapes.cover(kind(at_x, at_y, wide, high), stage.columns, dice.log_uniform(1.2, 6)) * dice.chance(0.35)
+        paint = stage.paint(dice.coins.choice(SOLID), "any", (0.5, 4))
+        colour_BCHW = colour_BCHW + (there * dice.uniform(0.4, 1))[:, None] * (paint - colour_BCHW)
+    return colour_BCHW
+
+
 def solid(stage: Stage, near: Tensor) -> Layer:
     """Make a thing of one piece that stays, glides, turns or rocks, rigidly."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
     cy = foot - size * dice.uniform(0.3, 0.6)
     x, y = stage.x - cx, stage.y - cy
-    colour = stage.shade(band(stage, stage.paint(dice.coins.choice(SOLID), "any", (0.7, 4)), x, y, size), x, y, size)
+    colour = band(stage, stage.paint(dice.coins.choice(SOLID), "any", (0.7, 4)), x, y, size)
+    colour = stage.shade(mark(stage, colour, x, y, size), x, y, size)
     at = (stage.cell_x, stage.cell_y)
     ways = [
         motion.rest,
@@ -146,11 +161,25 @@ def grass(stage: Stage, near: Tensor) -> Layer:
     return Layer(shapes.cover(inside, stage.columns), stage.fade(colour, near), near, way)
 
 
+def draw_face(stage: Stage, skin_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
+    """Draw eyes, brows and a mouth: they go where the head goes."""
+    dice = stage.dice
+    apart, open_, dark = size * dice.uniform(0.05, 0.09), size * dice.uniform(0.008, 0.025), stage.colour("wood") * 0.4
+    side = x.abs() - apart
+    eye = shapes.cover(shapes.ellipse(side, y, 1.6 * open_, open_), stage.columns)[:, None]
+    iris = shapes.cover(shapes.ellipse(side, y, 0.8 * open_, 0.8 * open_), stage.columns)[:, None]
+    brow = shapes.cover(shapes.box(side, y + 2.2 * open_, 1.8 * open_, 0.3 * open_), stage.columns)[:, None]
+    mouth = shapes.cover(shapes.ellipse(x, y - 0.11 * size, apart, 0.012 * size), stage.columns)[:, None]
+    skin_BCHW = skin_BCHW + eye * (0.95 - skin_BCHW)
+    skin_BCHW = skin_BCHW + torch.maximum(iris, 0.7 * brow) * (dark - skin_BCHW)
+    return skin_BCHW + 0.6 * mouth * (stage.colour("dusk") * 0.6 - skin_BCHW)
+
+
 def figure(stage: Stage, near: Tensor) -> Layer:
     """Make a head on shoulders or a standing body; it rocks a little about its foot, or walks."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
-    size = size * dice.uniform(0.8, 2.0)
+    size = size * dice.uniform(0.8, 2.0) * (1 + dice.chance(0.2) * dice.uniform(0.5, 2.5))
     high = size * dice.uniform(1.0, 2.6)
     x, y = stage.x - cx, stage.y - foot + high
     head = shapes.ellipse(x, y - 0.02 * high, size * 0.17, size * 0.22)
@@ -160,6 +189,7 @@ def figure(stage: Stage, near: Tensor) -> Layer:
     skin, cloth = stage.paint(textures.FRACTAL, "skin", (0.3, 1)), stage.paint(dice.coins.choice(SOLID), "any", (1, 4))
     cloth = band(stage, cloth, x, y - 0.5 * size, size)
     hair = stage.colour("wood") * 0.6
+    skin = draw_face(stage, skin, x - size * dice.uniform(-0.04, 0.04), y, size)
     face = shapes.cover(head, stage.columns)[:, None]
     hairy = shapes.cover(y - size * dice.uniform(-0.18, 0.0), stage.columns, 6)[:, None]
     colour = stage.shade(cloth + face * (skin + hairy * (hair - skin) - cloth), x, y - 0.5 * size, size)

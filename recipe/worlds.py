@@ -174,9 +174,11 @@ def room(stage: Stage) -> None:
 def wall(stage: Stage) -> None:
     """Set up one backdrop, sharp or out of focus, and things before it."""
     dice = stage.dice
+    one = torch.ones_like(stage.horizon)
     colour = stage.paint(
         dice.coins.choice((*things.SOLID, textures.FOLIAGE)), dice.coins.choice(tuple(stage_names())), (0.5, 4)
     )
+    colour = things.mark(stage, things.band(stage, colour, stage.x, stage.y, one), stage.x, stage.y, one)
     slope = dice.normal(0.4) * stage.x + dice.normal(0.6) * stage.y
     colour = colour * (1 + slope.clamp(-0.5, 0.5))[:, None]
     if dice.coins.random() < 0.5:

@@ -26,7 +26,6 @@ from unstill.model.field import (
     WORDS,
     choose_patches,
     load_field_network,
-    measure_speed,
     motion_of,
     speed_of,
     unpack,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARROW_CELLS = 2.0  # radius of what an arrow holds; training drew from 0.6 to 6
-MOST_AMENDED = 2.0  # the sampled field is brought to the speed asked for by this factor at most
 SHOWN = 0.3  # how strongly a preview is coloured
 
 
@@ -118,7 +116,8 @@ class MotionEngine:
     def decode(self, latents_FCHW: Tensor, plan: Plan, image: PreparedImage) -> Reel:
         """Move the picture's pixels along the field."""
         picture_CHW = torch.from_numpy(image.canvas_HWC.copy()).to(self.device).permute(2, 0, 1).float() / 255
-        made = film(picture_CHW, read_motion(latents_FCHW.float(), plan), plan.frames)
+        motion, speed = read_motion(latents_FCHW.float(), plan)
+        made = film(picture_CHW, motion, plan.frames, speed)
         return Reel(_scale(made.frames), made.view)
 
     def wait(self) -> None:
@@ -130,14 +129,12 @@ class MotionEngine:
         return peak_bytes(self.device)
 
 
-def read_motion(latents_KCHW: Tensor, plan: Plan) -> Motion:
-    """Read the field: velocities at the speed that was asked for, in widths of the picture, and nearness."""
+def read_motion(latents_KCHW: Tensor, plan: Plan) -> tuple[Motion, float]:
+    """Read the field, velocities in widths of the picture and nearness, and the speed that was asked for, likewise."""
     assert plan.request.motion is not None
     field_KCHW = unpack(latents_KCHW)
-    velocity_KCHW = field_KCHW[:, :2]
-    amended = (1 / measure_speed(velocity_KCHW)).clamp(1 / MOST_AMENDED, MOST_AMENDED)
     speed = speed_of(plan.request.motion) / measure_width(plan)
-    return Motion(velocity_KCHW * amended * speed, field_KCHW[:, 2].mean(dim=0))
+    return Motion(field_KCHW[:, :2] * speed, field_KCHW[:, 2].mean(dim=0)), speed
 
 
 def measure_width(plan: Plan) -> float:

@@ -13,10 +13,11 @@ from unstill.artifacts import View
 from unstill.render.fill import fill_from_afar, look_behind
 from unstill.render.guide import Guided, guide
 from unstill.render.motion import Motion, displace
-from unstill.render.reframe import choose_view
+from unstill.render.reframe import choose_view, pace
 from unstill.render.splat import throw
 
 TEAR_PX = 0.75  # between a pixel and its neighbour: less is stretched, more is an edge
+SHARPEN, SHARPEST = 0.35, 0.2  # by how much of its Laplacian a pixel is sharpened, for each share that it is enlarged by
 STEP = 0.02  # of the whole depth, likewise
 
 
@@ -28,10 +29,13 @@ class Film:
     frames: Iterator[Tensor]
 
 
-def film(picture_CHW: Tensor, motion: Motion, frames: int) -> Film:
-    """Move the picture."""
+def film(picture_CHW: Tensor, motion: Motion, frames: int, speed: float | None = None) -> Film:
+    """Move the picture, as fast as the motion says or so that what moves is seen at a speed, in picture widths a frame."""
     guided = guide(picture_CHW, motion, frames)
-    view = choose_view(guided, frames)
+    if speed is None:
+        view = choose_view(guided, frames)
+    else:
+        guided, view = pace(guided, frames, speed)
     return Film(view, _make(picture_CHW, guided, view, frames))
 
 
@@ -57,7 +61,8 @@ def _make(picture_CHW: Tensor, guided: Guided, view: View, frames: int) -> Itera
         place = _settle(source.place_CHW, moved, here)
         hidden = here - _fill_small(here - place, source.covered_HW, _look(order[None], place, "nearest")[0])
         seen = _look(picture_CHW, torch.where(source.covered_HW > 0, place, hidden))
-        yield torch.lerp(_look(behind, hidden, "bilinear"), seen, source.covered_HW).clamp(0, 1)
+        seen = _keep_sharp(torch.lerp(_look(behind, hidden, "bilinear"), seen, source.covered_HW), place, source.covered_HW)
+        yield seen.clamp(0, 1)
 
 
 def _lay_plane(window: tuple[float, float, float], size: tuple[int, int], device: torch.device) -> Tensor:
@@ -72,6 +77,16 @@ def _settle(place_CHW: Tensor, moved_CHW: Tensor, here_CHW: Tensor) -> Tensor:
     """Correct a place by where it really goes: averages of points are off where the field stretches."""
     off = here_CHW - (place_CHW + _look(moved_CHW, place_CHW, "bilinear"))
     return torch.where(off.abs().amax(0) < 1, place_CHW + off, place_CHW)  # more than that is the other side of an edge
+
+
+def _keep_sharp(frame_CHW: Tensor, place_CHW: Tensor, covered_HW: Tensor) -> Tensor:
+    """Sharpen what is enlarged by as much as enlarging softens it; the rest stays as it is."""
+    across, down = (F.avg_pool2d(place_CHW.diff(dim=axis)[None], 9, 1, 4, count_include_pad=False)[0] for axis in (2, 1))
+    shown = across[0, :-1] * down[1, :, :-1] - across[1, :-1] * down[0, :, :-1]  # pixels of the picture in one of the frame
+    amount = (SHARPEN * (1 / shown.clamp(min=0.1) - 1)).clamp(0, SHARPEST) * covered_HW[:-1, :-1]
+    padded = F.pad(frame_CHW[None], (1, 1, 1, 1), mode="replicate")[0]
+    around = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
+    return frame_CHW + F.pad(amount, (0, 1, 0, 1)) * (4 * frame_CHW - around)
 
 
 def _fill_small(moved_CHW: Tensor, covered_HW: Tensor, order_HW: Tensor) -> Tensor:

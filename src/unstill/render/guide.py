@@ -17,10 +17,12 @@ from unstill.render.motion import Motion
 
 COLOUR_ALIKE = 0.07  # of colours in 0–1
 BREAK = 0.003  # of the picture's width: what parts by less is stretched
-SAME = 0.5  # of nearness: what differs by less is one thing
-CALM = 4  # cells to each side that move with one another
-FIRST = 6.0  # how much more the nearer counts for the near sheet, as a power of e
-DEEPER = 0.5  # of nearness, whose spread is about one: what parts at the same distance is stretched too
+SAME = 0.15  # of nearness: what differs by less is one thing
+BLUR = 0.7  # cells
+CALM = 6  # cells to each side that move with one another
+STIFF = 0.1  # cells squared: how far from a constant a plane may lean where few cells tell of it
+FIRST = 20.0  # how much more the nearer counts for the near sheet, as a power of e
+DEEPER = 0.12  # of nearness, whose spread is about one: what parts at the same distance is stretched too
 FINE = 40_000  # pixels; from here on the cells are so small that the nearest ones are enough
 REACH = 2  # cells to each side that are averaged
 
@@ -47,15 +49,17 @@ def guide(picture_CHW: Tensor, motion: Motion, frames: int) -> Guided:
     keys = motion.velocity_KCHW.shape[0]
     field = calm(torch.cat([motion.velocity_KCHW.flatten(0, 1), motion.order_HW[None]])[None])
     near, far = _lay_sheet(field, 1), _lay_sheet(field, -1)
-    is_near = (field[:, -1:] - far[:, -1:]) / (near[:, -1:] - far[:, -1:]).clamp(min=DEEPER)
-    is_near = _settle(_enlarge(picture_CHW[None], is_near.clamp(0, 1), half))
+    deep = near[:, -1:] - far[:, -1:]
+    share, told = ((field[:, -1:] - far[:, -1:]) / deep.clamp(min=1e-6)).clamp(0, 1), (deep / DEEPER).clamp(0, 1)
+    likely = _enlarge(picture_CHW[None], torch.cat([share * told, told], dim=1), half)  # flat surroundings tell nothing
+    is_near = _settle(_keep_inside(likely[:, :1] / likely[:, 1:].clamp(min=1e-6), share, told == 1))
     breaks = (_find_steps(field[:, -3:-1] * (frames - 1)) > BREAK) & (_find_steps(field[:, -1:]) > DEEPER)
-    edge = F.max_pool2d(breaks.float(), 3, 1, 1)
-    sheets = (F.interpolate(part, size=half, mode="bicubic", align_corners=False) for part in (far, near, field))
-    far, near, field = sheets
-    # Either the one or the other: what lies between two movements goes its own way and is seen as dots.
-    is_edge = F.interpolate(edge, size=half, mode="bilinear", align_corners=False) > 0
-    field = torch.where(is_edge, torch.where(is_near > 0, near, far), field)
+    is_edge = F.interpolate(F.max_pool2d(breaks.float(), 3, 1, 1), size=half, mode="bilinear", align_corners=False) > 0
+    far, near, between = (
+        F.interpolate(part[:, -1:], size=half, mode="bicubic", align_corners=False) for part in (far, near, field)
+    )
+    order = torch.where(is_edge, torch.where(is_near > 0, near, far), between)
+    field = _gather(field, order)
     order = field[0, -1]
     order = (order - order.amin()) / (order.amax() - order.amin()).clamp(min=1e-6)
     return Guided(field[0, :-1].reshape(keys, 2, *half), order, (rows, columns))
@@ -66,8 +70,44 @@ def calm(field_BCHW: Tensor) -> Tensor:
     order = field_BCHW[:, -1:]
     for _ in range(2):
         order = torch.stack(_shifts(order, REACH)).median(dim=0).values  # stripes of a thing are not at several distances
-    field = torch.cat([field_BCHW[:, :-1], order], dim=1)
-    return _average(field, lambda part: (-(part - order).square() / (2 * SAME**2)).exp(), CALM)
+    return _fit_planes(torch.cat([field_BCHW[:, :-1], order], dim=1))
+
+
+def _fit_planes(field_BCHW: Tensor) -> Tensor:
+    """Fit a plane to every cell and those around it at its distance: what turns or comes closer as one thing stays as it is."""
+    rows, columns = field_BCHW.shape[-2:]
+    moments, sums = torch.zeros(6, rows, columns, device=field_BCHW.device), 0.0
+    exists = F.pad(torch.ones_like(field_BCHW[0, 0]), (CALM,) * 4)
+    offsets = [(down, right) for down in range(-CALM, CALM + 1) for right in range(-CALM, CALM + 1)]
+    for (down, right), part in zip(offsets, _shifts(field_BCHW, CALM), strict=True):
+        near = (-(part[0, -1] - field_BCHW[0, -1]).square() / (2 * SAME**2)).exp()
+        here = exists[CALM + down : CALM + down + rows, CALM + right : CALM + right + columns]
+        weight = here * near * math.exp(-(down**2 + right**2) / (0.5 * CALM**2))
+        at = torch.tensor([1.0, right, down], device=weight.device)
+        moments += weight * torch.stack([a * b for k, a in enumerate(at) for b in at[k:]])[:, None, None]
+        sums = sums + at[:, None, None, None] * weight * part[0]
+    one, x, y, xx, xy, yy = moments
+    stiff = STIFF * one
+    matrix = torch.stack([one, x, y, x, xx + stiff, xy, y, xy, yy + stiff], dim=-1).reshape(rows, columns, 3, 3)
+    here = torch.linalg.solve(matrix, torch.tensor([1.0, 0.0, 0.0], device=one.device).expand(rows, columns, 3))
+    return torch.einsum("hwk,kchw->chw", here, sums)[None]
+
+
+def _gather(field_BCHW: Tensor, order_BCHW: Tensor) -> Tensor:
+    """Give each pixel what the cells around it say that are as near as it is: what lies between two movements is neither."""
+    size = order_BCHW.shape[-2:]
+    rows, columns = (
+        (torch.arange(fine, device=order_BCHW.device) + 0.5) * coarse / fine % 1 - 0.5
+        for fine, coarse in zip(size, field_BCHW.shape[-2:], strict=True)
+    )
+    total, weight = torch.zeros(1, field_BCHW.shape[1], *size, device=order_BCHW.device), torch.zeros_like(order_BCHW)
+    offsets = [(down, right) for down in range(-REACH, REACH + 1) for right in range(-REACH, REACH + 1)]
+    for (down, right), part in zip(offsets, _shifts(field_BCHW, REACH), strict=True):
+        far = (rows - down)[:, None] ** 2 + (columns - right)[None, :] ** 2
+        part = F.interpolate(part, size=size, mode="nearest")
+        share = (-far / (2 * BLUR**2) - (part[:, -1:] - order_BCHW) ** 2 / (2 * SAME**2)).exp() + 1e-12
+        total, weight = total + share * part, weight + share
+    return total / weight
 
 
 def _lay_sheet(field_BCHW: Tensor, sign: int) -> Tensor:
@@ -116,6 +156,16 @@ def _enlarge(picture_BCHW: Tensor, field_BCHW: Tensor, size: tuple[int, int]) ->
             weight += alike
         coarse, field_BCHW = fine, total / weight
     return field_BCHW
+
+
+def _keep_inside(fine_BCHW: Tensor, share_BCHW: Tensor, told_BCHW: Tensor) -> Tensor:
+    """Let colours decide at the rim of a thing only: a window in a tower is not the sky, whatever its colour."""
+    is_far, is_near = told_BCHW & (share_BCHW <= 0.5), told_BCHW & (share_BCHW > 0.5)
+    inside, outside = (
+        F.interpolate(1 - F.max_pool2d(part.float(), 3, 1, 1), size=fine_BCHW.shape[-2:], mode="nearest")
+        for part in (is_far, is_near)
+    )
+    return torch.maximum(fine_BCHW * (1 - outside), inside)
 
 
 def _settle(share_BCHW: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ It does not know colours.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +19,27 @@ from unstill.render.splat import throw
 
 PAST = 0.008  # of a side that a frame may look past the edge: stretched that little, nobody sees it
 CLOSEST = 1.35  # the most that a view enlarges; beyond, what lies past the edge is made up
+MOST_AMENDED = 2.0  # the field is brought to the speed asked for by this factor at most
 LOOKS = 8  # moments at which the edges are looked at
+
+
+def pace(guided: Guided, frames: int, speed: float) -> tuple[Guided, View]:
+    """Bring what is seen to a speed, in picture widths a frame, and choose the view; a view enlarges motion too."""
+    velocity_KCHW = guided.velocity_KCHW
+    amended = speed / max(measure_seen_speed(velocity_KCHW), 1e-9)
+    paced = replace(guided, velocity_KCHW=velocity_KCHW * min(max(amended, 1 / MOST_AMENDED), MOST_AMENDED))
+    closer = choose_view(paced, frames).scale - 1
+    if closer > 0:  # grows with the motion: solve motion · (1 + closer · motion) = 1
+        paced = replace(paced, velocity_KCHW=paced.velocity_KCHW * ((1 + 4 * closer) ** 0.5 - 1) / (2 * closer))
+    return paced, choose_view(paced, frames)
+
+
+def measure_seen_speed(velocity_KCHW: Tensor) -> float:
+    """Give the mean speed from moment to moment, in widths a frame; each place counts by its own speed squared."""
+    number = torch.arange(1, len(velocity_KCHW) + 1, device=velocity_KCHW.device)[:, None, None, None]
+    place_KCHW = velocity_KCHW * number
+    step_KHW = torch.cat([place_KCHW[:1], place_KCHW.diff(dim=0)]).square().sum(1).sqrt()
+    return float((step_KHW**3).mean() / (step_KHW**2).mean().clamp(min=1e-20))
 
 
 def choose_view(guided: Guided, frames: int) -> View:
