@@ -98,6 +98,7 @@ class Plan:
     dtype: str
     engine: str
     weights_bytes: int
+    decode_chunk: int  # frames of the clip's size that are decoded at once; the result does not depend on it
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was decided and why, where nobody asked
 

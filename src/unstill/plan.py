@@ -18,9 +18,12 @@ from unstill.catalog.layout import Variant
 from unstill.errors import MachineError, ModelError, RequestError
 from unstill.model.weights import read_header
 from unstill.request import BUNDLED, DEFAULTS, Request, advise, settle
+from unstill.values import Size
 
 PREFERRED = "svd-xt"
 PREFERRED_BYTES = 36_000_000_000  # its peak at 25 frames of 1024x576 is 34.8 GB, measured on one H200
+AT_ONCE_PX = 1024 * 576  # decoded at once: about 1.5 GB beside the clip in half precision
+WHOLE_PX = 2 * AT_ONCE_PX  # clips up to here are decoded whole, bit for bit as diffusers does: 2.5 GB in half precision
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 
@@ -89,7 +92,7 @@ def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[
         why = f"{PREFERRED} is here but would take hours on a CPU"
         return find_model(BUNDLED), (f"model {BUNDLED}: {why}; --model {PREFERRED} takes it all the same",)
     if machine.total_bytes is not None and machine.total_bytes < PREFERRED_BYTES:
-        lean = f"--model {PREFERRED} --offload --decode-chunk 2"
+        lean = f"--model {PREFERRED} --offload"
         return find_model(BUNDLED), (f"model {BUNDLED}: {PREFERRED} needs 35 GB at once; {lean} needs 11 GB",)
     return files, ()
 
@@ -114,9 +117,20 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         dtype=dtype,
         engine="motion" if is_bundled else "reference",
         weights_bytes=count_weights(files) * BYTES[dtype],
+        decode_chunk=choose_chunk(settled, image.size),
         warnings=tuple(_warn(settled, files, machine, asked=request)),
         notes=notes,
     )
+
+
+def choose_chunk(settled: Request, size: Size) -> int:
+    """Say how many frames are decoded at once: those asked for, else all of a small clip and few of a large one."""
+    assert settled.frames is not None
+    if settled.decode_chunk is not None:
+        return min(settled.decode_chunk, settled.frames)
+    if settled.frames * size.area_px <= WHOLE_PX:
+        return settled.frames
+    return min(settled.frames, max(1, AT_ONCE_PX // size.area_px))
 
 
 def refuse_foreign(request: Request, files: ModelFiles) -> None:
@@ -142,11 +156,6 @@ def _warn(settled: Request, files: ModelFiles, machine: Machine, *, asked: Reque
     said = advise(settled.replace(size=asked.size), files.family, files.frames)
     if files.layout == "bundled":
         return said
-    chunk = settled.decode_chunk
-    if chunk is not None and settled.frames is not None and chunk < settled.frames:
-        said.append(
-            f"decoding {chunk} frames at a time makes brightness step at the seams; leave decode-chunk unset if memory allows"
-        )
     if machine.device == "cpu" and settled.dtype == "fp16":
         said.append("fp16 on a CPU is slower than fp32 and no more exact")
     return said

@@ -117,7 +117,7 @@ class Request:
         aliases=("torch_dtype",), spellings=DTYPE_SPELLINGS,
     )  # fmt: skip
     decode_chunk: int | None = _knob(
-        None, values.whole(1, 128), "Frames decoded at once: fewer need less memory and flicker at the seams.", "machine",
+        None, values.whole(1, 128), "Frames decoded at once: fewer need less memory and make the same frames.", "machine",
         "1–128", aliases=("decode_chunk_size", "decoding_t"),
     )  # fmt: skip
     forward_chunk: int | None = _knob(

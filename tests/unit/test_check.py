@@ -14,7 +14,7 @@ GOOD = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 MODEL = ModelFiles("svd", "svd", "diffusers", {}, {}, frames=14, weights_bytes=0)
-PLAN = Plan(Request(), MODEL, Size(16, 16), Size(16, 16), "cpu", "fp32", "reference", 0, ("said before",))
+PLAN = Plan(Request(), MODEL, Size(16, 16), Size(16, 16), "cpu", "fp32", "reference", 0, 25, ("said before",))
 
 
 def picture_of(frame_CHW: torch.Tensor) -> PreparedImage:

@@ -41,7 +41,7 @@ class Image(PreparedImage):
 def make_plan(**knobs):
     files = ModelFiles("svd", "svd", "diffusers", {}, {}, 14, 0, revision="0123456789abcdef", licence="community")
     request = settled(**knobs)
-    return Plan(request, files, Size(448, 256), Size(448, 250), "cuda:0", "fp16", "reference", 4_511_000_000, ("beware",))
+    return Plan(request, files, Size(448, 256), Size(448, 250), "cuda:0", "fp16", "reference", 4_511_000_000, 25, ("beware",))
 
 
 def test_a_clip_is_one_line(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from unstill.artifacts import Box, PreparedImage
 from unstill.catalog.find import find_model
 from unstill.errors import MachineError
-from unstill.plan import Machine, look_at_machine, make_plan
+from unstill.plan import Machine, choose_chunk, look_at_machine, make_plan
 from unstill.request import Request
 from unstill.values import Guidance, Size
 
@@ -65,9 +65,13 @@ def test_the_best_dtype_of_the_device_is_taken(plan_for):
     assert plan_for(OLD_GPU).dtype == "fp16"
 
 
-def test_small_decode_chunks_are_warned_about(plan_for):
-    assert any("seams" in warning for warning in plan_for(decode_chunk=2).warnings)
-    assert not any("seams" in warning for warning in plan_for(decode_chunk=14).warnings)
+@pytest.mark.parametrize(
+    ("asked", "size", "chunk"),
+    [(None, (256, 256), 14), (None, (1024, 576), 1), (None, (512, 512), 2), (None, (4096, 4096), 1), (5, (64, 64), 5),
+     (99, (1024, 576), 14)],
+)  # fmt: skip
+def test_a_small_clip_is_decoded_whole_and_a_large_one_by_layers(asked, size, chunk):
+    assert choose_chunk(Request(frames=14, decode_chunk=asked), Size(*size)) == chunk
 
 
 def test_a_device_that_is_not_here_is_an_error():

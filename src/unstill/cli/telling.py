@@ -140,7 +140,12 @@ def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, 
 
 def describe_chunk(plan: Plan) -> str:
     """Say how many frames are made at once."""
-    return "one frame" if plan.engine == "motion" else f"{plan.request.decode_chunk or plan.frames} frames"
+    if plan.engine == "motion":
+        return "one frame at a time"
+    if plan.decode_chunk >= plan.frames:
+        return "all frames at once"
+    many = "1 frame" if plan.decode_chunk == 1 else f"{plan.decode_chunk} frames"
+    return f"layer by layer, {many} at a time"
 
 
 def describe_told(request: Request) -> str:
@@ -161,7 +166,7 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list
         ("clip", f"{size}, {frames} frames, {frames / r.file_fps:.1f} s at {r.file_fps:g} fps"),
         ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}{describe_told(r)}, {seed}"),
         ("sampling", f"{plan.steps} steps, guidance {r.guidance}, {r.guidance_shape}"),
-        ("decoding", f"{describe_chunk(plan)} at a time"),
+        ("decoding", describe_chunk(plan)),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),
         ("file", "standard output" if out == "-" else out),
     ]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unstill.artifacts import Plan, PreparedImage
 from unstill.engine import Reel
+from unstill.engine.decoder import Bench, decode_by_layers
 from unstill.engine.device import peak_bytes, wait
 from unstill.engine.offload import Places
 from unstill.model.clip import clip_pixels
@@ -93,15 +94,18 @@ class ReferenceEngine:
         return fit
 
     def decode(self, latents_FCHW: Tensor, plan: Plan, image: PreparedImage) -> Reel:
-        """Decode frames, `decode_chunk` at a time if the plan says so."""
-        chunk = plan.request.decode_chunk or plan.frames
-        return Reel(self._decode(part) for part in torch.split(latents_FCHW, chunk))
+        """Decode all frames at once, or layer by layer if the plan says so."""
+        return Reel(iter([self._decode(latents_FCHW, plan)]))
 
     @torch.no_grad()
-    def _decode(self, latents_FCHW: Tensor) -> Tensor:
+    def _decode(self, latents_FCHW: Tensor, plan: Plan) -> Tensor:
         latents = 1 / self.latent_scale * latents_FCHW.to(self.device, self.dtype)
         with self._running(self.vae):
-            return self.vae.decode(latents, latents.shape[0]).float().cpu()
+            if plan.decode_chunk >= plan.frames:
+                return self.vae.decode(latents, latents.shape[0]).float().cpu()
+            values = plan.decode_chunk * self.vae.config.block_out_channels[0] * plan.size.area_px
+            home = torch.device("cpu") if plan.request.offload else self.device
+            return decode_by_layers(self.vae.decoder, latents, Bench(values, self.device, home)).float().cpu()
 
     @contextmanager
     def _running(self, part: nn.Module) -> Iterator[None]:
