@@ -10,15 +10,24 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from unstill import animate
 from unstill.engine import Keep
+from unstill.generate import foresee, ignore, run_steps
+from unstill.model.field import unpack
+from unstill.request import Request
+from unstill.values import Size
+
+Frame = NDArray[np.uint8]
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-SHOWN = ("peaks", "dandelions", "cat", "stream", "rocket", "pagoda")  # the last two are failures
-WORDS = ("push", "right")
+SHOWN = ("peaks", "dandelions", "meadow", "stream", "rocket", "pagoda", "cat")  # the last three are failures
+SIZE = "512x288"
+GROWN = 1.15  # what a plain zoom needs to move as fast as a push of the default motion
+STRENGTH = 0.25  # how strongly a field is coloured
 
 
 def make_moving() -> None:
@@ -30,16 +39,36 @@ def make_moving() -> None:
 
 
 def make_sheet() -> None:
-    """Put the first frame of each photograph beside the last ones of a push and of a turn to the right."""
+    """Put each photograph beside the last frames of a plain zoom, of a push and of a turn, and the field of the push."""
     keep, rows = Keep(), []
     for name in SHOWN:
         picture = ROOT / "recipe" / "pictures" / f"{name}.jpg"
-        clips = [animate(picture, model="pocket", camera=word, seed=1, size="512x288", load=keep) for word in WORDS]
-        rows.append(np.concatenate([clips[0].frames[0], *(clip.frames[-1] for clip in clips)], axis=1))
+        push, turn = (
+            animate(picture, model="pocket", camera=word, seed=1, size=SIZE, load=keep).frames for word in ("push", "right")
+        )
+        rows.append(np.concatenate([push[0], zoom(push[0]), push[-1], turn[-1], draw_field(picture, keep)], axis=1))
     sheet = Image.fromarray(np.concatenate(rows))
-    sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.Resampling.LANCZOS).save(
-        PICTURES / "photographs.jpg", quality=82, optimize=True
+    sheet.resize((sheet.width // 2, sheet.height // 2), Image.Resampling.LANCZOS).save(
+        PICTURES / "photographs.jpg", quality=84, optimize=True
     )
+
+
+def zoom(frame_HWC: Frame) -> Frame:
+    """End a Ken Burns move: enlarge the middle."""
+    rows, columns, _ = frame_HWC.shape
+    left, top = columns * (1 - 1 / GROWN) / 2, rows * (1 - 1 / GROWN) / 2
+    box = (left, top, columns - left, rows - top)
+    return np.asarray(Image.fromarray(frame_HWC).resize((columns, rows), Image.Resampling.LANCZOS, box=box))
+
+
+def draw_field(picture: Path, keep: Keep) -> Frame:
+    """Paint what the network made for a push: red is motion to the right, green is down, blue is near."""
+    image, plan = foresee(Request(model="pocket", camera="push", seed=1, size=Size(512, 288)), picture)
+    latents = run_steps(plan, image, keep(plan), ignore)
+    field_CHW = unpack(latents.values_BFCHW[0])[-1].cpu()
+    colours = (0.5 + STRENGTH * field_CHW).clamp(0, 1).permute(1, 2, 0)
+    small = Image.fromarray((colours * 255).round().byte().numpy())
+    return np.asarray(small.resize((plan.size.width, plan.size.height), Image.Resampling.NEAREST))
 
 
 if __name__ == "__main__":

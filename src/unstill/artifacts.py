@@ -101,6 +101,7 @@ class Plan:
     decode_chunk: int  # frames of the clip's size that are decoded at once; the result does not depend on it
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was decided and why, where nobody asked
+    parks: bool = False  # what is decoded of the clip waits in host memory
 
     @property
     def frames(self) -> int:

@@ -16,13 +16,16 @@ from unstill.artifacts import ModelFiles, Plan, PreparedImage
 from unstill.catalog.find import find_model
 from unstill.catalog.layout import Variant
 from unstill.errors import MachineError, ModelError, RequestError
+from unstill.kernels.gate import try_kernel
 from unstill.model.weights import read_header
 from unstill.request import BUNDLED, DEFAULTS, Request, advise, settle
 from unstill.values import Size
 
 PREFERRED = "svd-xt"
-PREFERRED_BYTES = 36_000_000_000  # its peak at 25 frames of 1024x576 is 34.8 GB, measured on one H200
+PREFERRED_BYTES = 15_000_000_000  # a step at 25 frames of 1024x576 peaks at 10.8 GB beside 1.5 GB of the other parts
 AT_ONCE_PX = 1024 * 576  # decoded at once: about 1.5 GB beside the clip in half precision
+DECODED = 128  # channels of the decoder's widest activation, that of a frame's full size
+BESIDE_BYTES = 2_000_000_000  # what is at work beside it; 1.2 GB measured on one H200
 WHOLE_PX = 2 * AT_ONCE_PX  # clips up to here are decoded whole, bit for bit as diffusers does: 2.5 GB in half precision
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 
@@ -93,7 +96,7 @@ def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[
         return find_model(BUNDLED), (f"model {BUNDLED}: {why}; --model {PREFERRED} takes it all the same",)
     if machine.total_bytes is not None and machine.total_bytes < PREFERRED_BYTES:
         lean = f"--model {PREFERRED} --offload"
-        return find_model(BUNDLED), (f"model {BUNDLED}: {PREFERRED} needs 35 GB at once; {lean} needs 11 GB",)
+        return find_model(BUNDLED), (f"model {BUNDLED}: {PREFERRED} needs 13 GB at once; {lean} needs 11 GB",)
     return files, ()
 
 
@@ -106,6 +109,8 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
     dtype = auto if settled.dtype == "auto" else settled.dtype
     if dtype not in machine.dtypes:
         raise MachineError(f"{machine.name} cannot run {dtype}", hint=f"--dtype {machine.dtypes[0]}")
+    parks = is_short(settled, image.size, machine, BYTES[dtype])
+    engine, why = choose_engine(settled, files, machine, parks=parks)
     seed = secrets.randbelow(2**32) if settled.seed is None else settled.seed
     settled = settled.replace(seed=seed, device=machine.device, dtype=dtype, size=request.size or image.size)
     return Plan(
@@ -115,12 +120,51 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         clip_size=image.content.size,
         device=machine.device,
         dtype=dtype,
-        engine="motion" if is_bundled else "reference",
+        engine=engine,
         weights_bytes=count_weights(files) * BYTES[dtype],
         decode_chunk=choose_chunk(settled, image.size),
+        parks=parks,
         warnings=tuple(_warn(settled, files, machine, asked=request)),
-        notes=notes,
+        notes=notes + why,
     )
+
+
+def is_short(settled: Request, size: Size, machine: Machine, bytes_each: int) -> bool:
+    """Say whether a clip's activations must wait in host memory while it is decoded: slow, so for the smallest GPUs alone."""
+    if not settled.offload or machine.total_bytes is None or settled.frames is None:
+        return False
+    return settled.frames * size.area_px * DECODED * bytes_each + BESIDE_BYTES > machine.total_bytes
+
+
+def choose_engine(settled: Request, files: ModelFiles, machine: Machine, *, parks: bool = False) -> tuple[str, tuple[str, ...]]:
+    """Choose how the networks are run, and say why it is not the fast way where one might expect it."""
+    if files.layout == "bundled":
+        if settled.engine != "auto":
+            raise RequestError(f"{files.name} has one engine, its own", hint="leave engine unset")
+        return "motion", ()
+    if settled.engine == "reference":
+        return "reference", ()
+    obstacle = find_obstacle(settled, machine, parks=parks)
+    if obstacle is None:
+        return "fast", ()
+    if settled.engine == "auto":
+        return "reference", (f"engine reference: {obstacle}",) if machine.device.startswith("cuda") else ()
+    if machine.device == "cpu" and settled.forward_chunk is None:
+        return "fast", ("engine fast on a CPU: the same frames, but its kernels are for NVIDIA GPUs",)
+    raise MachineError(f"The fast engine cannot run: {obstacle}", hint="--engine reference makes the same frames")
+
+
+def find_obstacle(settled: Request, machine: Machine, *, parks: bool) -> str | None:
+    """Say what the fast engine lacks here, if anything."""
+    if parks:
+        return f"what is decoded must wait in host memory on {machine.name}"
+    if settled.forward_chunk is not None:
+        return "forward-chunk is for the reference engine"
+    if not machine.device.startswith("cuda"):
+        return "its kernels are for NVIDIA GPUs"
+    if "bf16" not in machine.dtypes:
+        return f"{machine.name} is older than what its kernels were written for"
+    return try_kernel(machine.device)
 
 
 def choose_chunk(settled: Request, size: Size) -> int:

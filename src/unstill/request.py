@@ -105,16 +105,16 @@ class Request:
         "X,Y as fractions, or center | left | right | top | bottom",
     )  # fmt: skip
     ground: str = _knob(
-        "#ffffff",
-        values.colour,
-        "The colour that shows through transparent parts.",
-        "picture",
-        "#rrggbb | black | grey | white",
-    )
+        "#ffffff", values.colour, "The colour behind transparent parts.", "picture", "#rrggbb | black | grey | white",
+    )  # fmt: skip
     device: str = _knob("auto", values.device, "Where to run.", "machine", "auto | cpu | mps | cuda | cuda:N")
     dtype: str = _choice(
         "auto", ("auto", "fp16", "bf16", "fp32"), "Arithmetic: auto is fp16 on a GPU, fp32 on a CPU.", "machine",
         aliases=("torch_dtype",), spellings=DTYPE_SPELLINGS,
+    )  # fmt: skip
+    engine: str = _choice(
+        "auto", ("auto", "fast", "reference"), "How the networks are run: the fast engine makes the same frames in less time.",
+        "machine",
     )  # fmt: skip
     decode_chunk: int | None = _knob(
         None, values.whole(1, 128), "Frames decoded at once: fewer need less memory and make the same frames.", "machine",

@@ -28,7 +28,7 @@ MADE = {
     "motion_and_noise_dropin": ["motion_calm.mp4", "motion_lively.mp4", "motion_usual.mp4"],
     "gif": ["clip.gif"],
     "gif_dropin": ["clip.gif"],
-    "low_memory": ["low_memory.mp4", "lowest_memory.mp4"],
+    "low_memory": ["low_memory.mp4"],
     "low_memory_dropin": ["low_memory.mp4"],
     "compiled": ["compiled_42.mp4", "compiled_43.mp4"],
     "compiled_dropin": ["compiled_42.mp4", "compiled_43.mp4"],

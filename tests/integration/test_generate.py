@@ -57,6 +57,19 @@ def test_a_recipe_holds_no_path(clip_of, miniature, photo):
     assert "'/" not in recipe, "no text in it begins like an absolute path"
 
 
+def test_the_fast_engine_gives_the_same_frames(clip_of):
+    """On a CPU its kernels run plainly; what is folded is the same as on a GPU."""
+    slow, fast = clip_of(engine="reference"), clip_of(engine="fast", decode_chunk=1)
+    assert fast.report.engine == "fast"
+    assert np.abs(slow.frames.astype(int) - fast.frames).max() <= 1
+
+
+def test_decoding_in_chunks_gives_the_same_frames(clip_of):
+    whole = clip_of()
+    for chunk in (1, 2):
+        assert np.abs(whole.frames.astype(int) - clip_of(decode_chunk=chunk).frames).max() <= 1
+
+
 def test_offloading_gives_the_same_frames(clip_of):
     assert np.array_equal(clip_of(offload=True).frames, clip_of().frames)
 

@@ -4,21 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from small_networks import WIDTHS, make_vae
 from unstill.engine.decoder import Bench, Statistics, decode_by_layers
-from unstill.model.config import VAEConfig
-from unstill.model.vae import VAE
 
 CPU = torch.device("cpu")
-WIDTHS = (32, 32, 64, 64)
-
-
-def make_vae(dtype):
-    """A VAE whose blocks over time matter: weights, norms and blends are random."""
-    torch.manual_seed(0)
-    vae = VAE(VAEConfig(block_out_channels=WIDTHS)).to(dtype).eval()
-    for weight in vae.parameters():
-        nn.init.normal_(weight, mean=0.5 if weight.dim() == 1 else 0.0, std=0.15)
-    return vae
 
 
 def decode(vae, latents, frames_at_once):

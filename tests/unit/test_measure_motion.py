@@ -128,7 +128,7 @@ def test_words_mean_what_they_mean_in_the_worlds_of_the_recipe(ground):
     times = recipe.Times(torch.full((96, 1), 2.0), last_B, last_B / 3, torch.full((96, 1, 1), 5 / 1024))
     x, y = places((144, 256)) / 256
     near = (0.45 + 1.2 * y if ground else torch.full_like(y, 0.4))[None].expand(96, -1, -1)
-    camera = recipe.draw_camera(dice, times, torch.full((96, 1, 1), 0.4))
+    camera = recipe.draw_camera(dice, times, recipe.Depth(*(torch.full((96, 1, 1), near) for near in (0.4, 0.4))))
     camera = replace(camera, shake=camera.shake * 0)
     gone = camera.see(x[None, None], y[None, None], near[:, None], times)[:, 0] - torch.stack([x, y])
     checked = 0

@@ -145,7 +145,7 @@ def describe_chunk(plan: Plan) -> str:
     if plan.decode_chunk >= plan.frames:
         return "all frames at once"
     many = "1 frame" if plan.decode_chunk == 1 else f"{plan.decode_chunk} frames"
-    return f"layer by layer, {many} at a time"
+    return f"layer by layer, {many} at a time" + (", the others in host memory" if plan.parks else "")
 
 
 def describe_told(request: Request) -> str:

@@ -195,7 +195,7 @@ class StableVideoDiffusionPipeline:
         """Put call and switches together, and report everything that is wrong at once."""
         problems = list_problems(arguments, knobs)
         chosen = {"device": self.settings.device, "dtype": self.settings.dtype, "offload": self.settings.offload}
-        chosen |= {"model": self.name_or_path, "forward_chunk": self.settings.forward_chunk}
+        chosen |= {"model": self.name_or_path, "forward_chunk": self.settings.forward_chunk, "engine": "reference"}
         try:
             request = Request.from_mapping({**chosen, **complete(arguments, knobs)})
         except RequestError as error:

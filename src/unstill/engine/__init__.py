@@ -66,6 +66,10 @@ def load_engine(plan: Plan) -> Engine:
         from unstill.engine.motion import MotionEngine
 
         return MotionEngine(plan)
+    if plan.engine == "fast":
+        from unstill.engine.fast import FastEngine
+
+        return FastEngine(plan)
     from unstill.engine.reference import ReferenceEngine
 
     return ReferenceEngine(plan)

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unstill.model.blocks import Blend, ResBlock, VideoResBlock, enlarge
-from unstill.model.vae import Decoder
+from unstill.model.vae import Decoder, DecoderLevel
 
-Layer = Callable[[Tensor], Tensor]
+OnFrames = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Bench:
 def decode_by_layers(decoder: Decoder, z_FCHW: Tensor, bench: Bench) -> Tensor:
     """Decode unscaled latents of one clip into pixels [F, 3, H, W], at home."""
     frames_CHW = list(z_FCHW.to(bench.home).unbind())
-    waiting: list[Layer] = []  # layers on one frame, to be run together with the next residual block
+    waiting: list[OnFrames] = []  # layers on one frame, to be run together with the next residual block
     for layer in list_layers(decoder):
         if isinstance(layer, VideoResBlock):
             run_on_frames(frames_CHW, [*waiting, layer.spatial_res_block], bench)
@@ -54,7 +54,7 @@ def decode_by_layers(decoder: Decoder, z_FCHW: Tensor, bench: Bench) -> Tensor:
     return x_CFHW.transpose(0, 1)
 
 
-def list_layers(decoder: Decoder) -> Iterator[Layer]:
+def list_layers(decoder: Decoder) -> Iterator[OnFrames]:
     """List what the decoder does, in order, up to its last layer over time."""
     yield decoder.conv_in
     middle = decoder.mid_block
@@ -62,6 +62,7 @@ def list_layers(decoder: Decoder) -> Iterator[Layer]:
     for attention, resnet in zip(middle.attentions, middle.resnets[1:], strict=False):
         yield from (attention, resnet)
     for level in decoder.up_blocks:
+        assert isinstance(level, DecoderLevel)
         yield from level.resnets
         for resample in level.upsamplers:
             yield Enlarging(resample)
@@ -81,7 +82,7 @@ class Enlarging:
         return out
 
 
-def run_on_frames(frames_CHW: list[Tensor], layers: list[Layer], bench: Bench) -> None:
+def run_on_frames(frames_CHW: list[Tensor], layers: list[OnFrames], bench: Bench) -> None:
     """Run layers that look at one frame; each result takes the place of its frame, which is freed."""
     grown = 4 ** sum(isinstance(layer, Enlarging) for layer in layers)
     for part in bench.split(len(frames_CHW), frames_CHW[0].numel() * grown):
@@ -121,7 +122,7 @@ class Statistics:
 
     def __init__(self, norm: nn.GroupNorm) -> None:
         self.norm = norm
-        self.count, self.sums, self.squares = 0, 0.0, 0.0
+        self.count, self.sums, self.squares = 0, torch.zeros(()), torch.zeros(())
 
     def add(self, x_BCFHW: Tensor) -> None:
         """Look at a part: every frame of it on its own, so that sums stay short."""
@@ -131,12 +132,11 @@ class Statistics:
                           torch.var_mean(exact, dim=-1, correction=0))  # fmt: skip
         count = groups.shape[-1]
         self.count += count * len(groups)
-        self.sums = self.sums + count * mean.sum(0)
-        self.squares = self.squares + count * (variance + mean**2).sum(0)
+        self.sums = self.sums.to(mean) + count * mean.sum(0)
+        self.squares = self.squares.to(mean) + count * (variance + mean**2).sum(0)
 
-    def finish(self) -> Layer:
+    def finish(self) -> OnFrames:
         """Give the norm, as a scale and a shift of every channel."""
-        assert isinstance(self.sums, Tensor)
         mean, norm = self.sums / self.count, self.norm
         spread = (self.squares / self.count - mean**2 + norm.eps).rsqrt()
         each = norm.num_channels // norm.num_groups

@@ -36,15 +36,18 @@ class ReferenceEngine:
         rests = "cpu" if plan.request.offload else plan.device
         self.tower = load_image_tower(plan.model, self.dtype, rests)
         self.vae = load_vae(plan.model, self.dtype, rests)
-        self.unet: nn.Module = load_unet(plan.model, self.dtype, rests)
-        if plan.request.forward_chunk is not None:
-            self.unet.set_forward_chunk(plan.request.forward_chunk)
+        self.unet = self._load_unet(plan, rests)
         self.places = Places(self.device, offload=plan.request.offload)
         self.schedule = Schedule.from_config(plan.model.configs.get("scheduler", {}))
         self.latent_scale = self.vae.scaling_factor
         extractor = plan.model.configs.get("feature_extractor", {})
         self.clip_mean, self.clip_std = extractor.get("image_mean", CLIP_MEAN), extractor.get("image_std", CLIP_STD)
         self.peak_bytes()
+
+    def _load_unet(self, plan: Plan, rests: str) -> nn.Module:
+        unet = load_unet(plan.model, self.dtype, rests)
+        unet.set_forward_chunk(plan.request.forward_chunk)
+        return unet
 
     @torch.no_grad()
     def embed(self, source_HWC: NDArray[np.uint8]) -> Tensor:
@@ -104,7 +107,7 @@ class ReferenceEngine:
             if plan.decode_chunk >= plan.frames:
                 return self.vae.decode(latents, latents.shape[0]).float().cpu()
             values = plan.decode_chunk * self.vae.config.block_out_channels[0] * plan.size.area_px
-            home = torch.device("cpu") if plan.request.offload else self.device
+            home = torch.device("cpu") if plan.parks else self.device
             return decode_by_layers(self.vae.decoder, latents, Bench(values, self.device, home)).float().cpu()
 
     @contextmanager

@@ -98,7 +98,7 @@ class Denoiser:
         if self.guided:
             scaled_BFCHW = torch.cat([scaled_BFCHW, scaled_BFCHW])
         x_BFCHW = torch.cat([scaled_BFCHW, self.latents_BFCHW], dim=2)
-        velocity = self.network(x_BFCHW, time.to(x_BFCHW.device), self.embedding_BND, self.added_ids_BI)
+        velocity = self.network(x_BFCHW, time, self.embedding_BND, self.added_ids_BI)
         if not self.guided:
             return velocity
         without, with_picture = velocity.chunk(2)

@@ -76,7 +76,8 @@ def calm(field_BCHW: Tensor) -> Tensor:
 def _fit_planes(field_BCHW: Tensor) -> Tensor:
     """Fit a plane to every cell and those around it at its distance: what turns or comes closer as one thing stays as it is."""
     rows, columns = field_BCHW.shape[-2:]
-    moments, sums = torch.zeros(6, rows, columns, device=field_BCHW.device), 0.0
+    moments = torch.zeros(6, rows, columns, device=field_BCHW.device)
+    sums = torch.zeros(3, *field_BCHW.shape[1:], device=field_BCHW.device)
     exists = F.pad(torch.ones_like(field_BCHW[0, 0]), (CALM,) * 4)
     offsets = [(down, right) for down in range(-CALM, CALM + 1) for right in range(-CALM, CALM + 1)]
     for (down, right), part in zip(offsets, _shifts(field_BCHW, CALM), strict=True):
@@ -85,7 +86,7 @@ def _fit_planes(field_BCHW: Tensor) -> Tensor:
         weight = here * near * math.exp(-(down**2 + right**2) / (0.5 * CALM**2))
         at = torch.tensor([1.0, right, down], device=weight.device)
         moments += weight * torch.stack([a * b for k, a in enumerate(at) for b in at[k:]])[:, None, None]
-        sums = sums + at[:, None, None, None] * weight * part[0]
+        sums += at[:, None, None, None] * weight * part[0]
     one, x, y, xx, xy, yy = moments
     stiff = STIFF * one
     matrix = torch.stack([one, x, y, x, xx + stiff, xy, y, xy, yy + stiff], dim=-1).reshape(rows, columns, 3, 3)

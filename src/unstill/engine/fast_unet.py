@@ -1,0 +1,142 @@
+"""The UNet's blocks in their order, folded, with channels last throughout. It does not know noise levels or guidance."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unstill.engine.fold import (
+    FoldedLayer,
+    FoldedTransformer,
+    FoldedVideoRes,
+    convolve,
+    lay_last,
+    linear_wide,
+    normalise,
+    widen,
+)
+from unstill.model.blocks import Resample, VideoResBlock, enlarge, make_waves
+from unstill.model.unet import Block, UNet
+
+Biases = tuple[Tensor, Tensor]
+
+
+class FoldedBlock(nn.Module):
+    """Residual blocks, each with its transformer, and what resamples after them."""
+
+    def __init__(self, block: Block, resamplers: nn.ModuleList | None, steps: StepTable) -> None:
+        super().__init__()
+        self.slots = [steps.add(resnet) for resnet in block.resnets]  # type: ignore[arg-type]
+        self.resnets = nn.ModuleList(FoldedVideoRes(resnet) for resnet in block.resnets)  # type: ignore[arg-type]
+        self.attentions = nn.ModuleList(FoldedTransformer(one) for one in block.attentions)  # type: ignore[arg-type]
+        self.resamplers: list[Resample] = list(resamplers or [])  # type: ignore[arg-type]
+        self.resampling = nn.ModuleList(self.resamplers)
+
+    def run(self, layer: int, x_NHWC: Tensor, told: FoldedTold) -> Tensor:
+        """Run one residual block and its transformer."""
+        x_NHWC = self.resnets[layer](x_NHWC, told.frames, told.biases[self.slots[layer]])
+        if layer < len(self.attentions):
+            x_NHWC = self.attentions[layer](x_NHWC, told.context_BND, told.frames)
+        return x_NHWC
+
+
+class StepTable:
+    """What the noise level and the clip's numbers add to each residual block: a bias of its first convolutions.
+
+    The layers that make it stay on the CPU; a step's biases are one row, made once and kept.
+    """
+
+    def __init__(self, unet: UNet) -> None:
+        self.config, self.dtype = unet.config, unet.conv_in.weight.dtype
+        self.embeddings = (unet.time_embedding, unet.add_embedding)
+        self.projections: list[tuple[nn.Linear, Tensor]] = []  # of each block's two halves, and the biases they add to
+        self._rows: dict[float, list[Biases]] = {}
+
+    def add(self, block: VideoResBlock) -> int:
+        """Note a block; return its number."""
+        for one in (block.spatial_res_block, block.temporal_res_block):
+            assert one.time_emb_proj is not None
+            self.projections.append((one.time_emb_proj, widen(one.conv1.bias)))
+        return len(self.projections) // 2 - 1
+
+    def find(self, time: float, ids_BI: Tensor, like: Tensor) -> list[Biases]:
+        """Give the biases of every block at a noise level."""
+        if time not in self._rows:
+            self._rows[time] = self._make(time, ids_BI[:1].cpu(), like)
+        return self._rows[time]
+
+    def forget(self) -> None:
+        """Another clip has other numbers."""
+        self._rows.clear()
+
+    def _make(self, time: float, ids_1I: Tensor, like: Tensor) -> list[Biases]:
+        waves = make_waves(torch.tensor([time]), self.config.block_out_channels[0])
+        told = make_waves(ids_1I.flatten(), self.config.addition_time_embed_dim).reshape(1, -1)
+        by_time, by_clip = (  # waves are rounded to the dtype in the reference too
+            linear_wide(embed.linear_2, F.silu(linear_wide(embed.linear_1, given.to(self.dtype))))
+            for embed, given in zip(self.embeddings, (waves, told), strict=True)
+        )
+        lever = F.silu(by_time + by_clip)
+        parts = [(linear_wide(layer, lever) + bias)[0] for layer, bias in self.projections]
+        whole = torch.cat(parts).to(like.device, like.dtype)  # one copy to the device
+        split = torch.split(whole, [len(part) for part in parts])
+        return list(zip(split[0::2], split[1::2], strict=True))
+
+
+class FoldedTold:
+    """What every block is told besides its input."""
+
+    def __init__(self, biases: list[Biases], context_BND: Tensor, frames: int) -> None:
+        self.biases, self.context_BND, self.frames = biases, context_BND, frames
+
+
+class FastUNet(nn.Module):
+    """Estimate the velocity of a noisy clip, as `UNet` does."""
+
+    def __init__(self, unet: UNet) -> None:
+        """Fold the reference's weights, which are on the CPU and lose what is not needed."""
+        super().__init__()
+        self.table = StepTable(unet)
+        self.conv_in, self.conv_norm_out, self.conv_out = unet.conv_in, unet.conv_norm_out, unet.conv_out
+        self.downward = [FoldedBlock(block, block.downsamplers, self.table) for block in unet.down_blocks]  # type: ignore[arg-type]
+        self.middle = FoldedBlock(unet.mid_block, None, self.table)
+        self.upward = [FoldedBlock(block, block.upsamplers, self.table) for block in unet.up_blocks]  # type: ignore[arg-type]
+        self.blocks = nn.ModuleList([*self.downward, *self.upward])
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                lay_last(module)
+        self._told: tuple[Tensor, Tensor] | None = None
+
+    def _bind(self, context_BND: Tensor, added_ids_BI: Tensor) -> None:
+        """Forget tables of another clip; both tensors are kept, so that no other can take their place unseen."""
+        if self._told is not None and self._told[0] is context_BND and self._told[1] is added_ids_BI:
+            return
+        self._told = (context_BND, added_ids_BI)
+        self.table.forget()
+        for module in self.modules():
+            if isinstance(module, FoldedLayer):
+                module.forget()
+
+    def forward(self, x_BFCHW: Tensor, timestep: Tensor, context_BND: Tensor, added_ids_BI: Tensor) -> Tensor:
+        """Take latents of clip and picture, 0.25·ln sigma on the CPU, CLIP's embedding, and [fps − 1, motion, noise]."""
+        clips, frames = x_BFCHW.shape[:2]
+        self._bind(context_BND, added_ids_BI)
+        told = FoldedTold(self.table.find(float(timestep), added_ids_BI, x_BFCHW), context_BND, frames)
+        x_NHWC = x_BFCHW.flatten(0, 1).permute(0, 2, 3, 1).contiguous()
+        x_NHWC = convolve(x_NHWC, self.conv_in.weight, (1, 1), self.conv_in.bias)
+        kept = [x_NHWC]
+        for block in self.downward:
+            for layer in range(len(block.resnets)):
+                kept.append(block.run(layer, kept[-1], told))
+            for resample in block.resamplers:
+                kept.append(convolve(kept[-1], resample.conv.weight, (1, 1), resample.conv.bias, 2))
+        x_NHWC = self.middle.run(1, self.middle.run(0, kept[-1], told), told)
+        for block in self.upward:
+            for layer in range(len(block.resnets)):
+                x_NHWC = block.run(layer, torch.cat([x_NHWC, kept.pop()], dim=-1), told)
+            for resample in block.resamplers:
+                large = enlarge(x_NHWC.permute(0, 3, 1, 2), *kept[-1].shape[1:3]).permute(0, 2, 3, 1)
+                x_NHWC = convolve(large, resample.conv.weight, (1, 1), resample.conv.bias)
+        x_NHWC = convolve(normalise(x_NHWC, self.conv_norm_out), self.conv_out.weight, (1, 1), self.conv_out.bias)
+        return x_NHWC.permute(0, 3, 1, 2).reshape(clips, frames, -1, *x_NHWC.shape[1:3])

@@ -1,0 +1,109 @@
+"""kernels/: each fast version computes its formula, on shapes that fit no block, and writes nothing else.
+
+On a GPU, or with TRITON_INTERPRET=1 and Triton installed on a CPU.
+"""
+
+import pytest
+import torch
+from torch import nn
+
+from unstill.kernels.add_norm import add_norm, add_norm_plain
+from unstill.kernels.attend import attend_over_time, attend_plain
+from unstill.kernels.gate import gate, gate_plain
+from unstill.kernels.launch import runs_on_triton
+from unstill.kernels.mix import mix, mix_plain
+from unstill.kernels.norm import group_norm, group_norm_plain
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not runs_on_triton(torch.zeros(1, device=DEVICE)), reason="needs a GPU, or Triton's interpreter"),
+]
+EXACT = {torch.float32: 2e-6, torch.float16: 6e-4, torch.bfloat16: 8e-3}
+
+
+def draw(*shape, dtype=torch.float32, scale=1.0, shift=0.0):
+    return (torch.randn(shape, device=DEVICE) * scale + shift).to(dtype)
+
+
+def assert_close(made, formula, dtype):
+    exact = formula.double()
+    error = float((made.detach().double() - exact.detach()).norm() / exact.norm())
+    assert error < EXACT[dtype], error
+
+
+def widen(module):
+    copy = type(module)(*((module.num_groups, module.num_channels) if isinstance(module, nn.GroupNorm)
+                          else (module.normalized_shape,)), eps=module.eps)  # fmt: skip
+    copy.load_state_dict(module.state_dict())
+    return copy.double().to(DEVICE)
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize(("rows", "width"), [(1, 8), (77, 320), (130, 5120), (3, 1000)])
+def test_gate(rows, width, dtype):
+    x = draw(rows, 2 * width, dtype=dtype, scale=2)
+    assert_close(gate(x), gate_plain(x.double()), dtype)
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize(
+    ("rows", "width", "many", "period"), [(1, 32, 1, 1), (150, 320, 5, 10), (77, 1280, 2, 40), (9, 100, 3, 1)]
+)
+def test_mix(rows, width, many, period, dtype):
+    x, y, table = draw(rows, width, dtype=dtype), draw(rows, width, dtype=dtype), draw(many, width, dtype=dtype)
+    formula = mix_plain(x.double(), y.double(), table.double(), period, 0.3)
+    assert_close(mix(x, y, table, period, 0.3), formula, dtype)
+    assert mix(x, y, table, period, 0.3, out=y) is y
+    assert_close(y, formula, dtype)
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize(
+    ("rows", "width", "many", "period"), [(1, 32, 1, 1), (150, 320, 5, 10), (77, 1280, 2, 40), (9, 100, 3, 1)]
+)
+def test_add_norm(rows, width, many, period, dtype):
+    norm = nn.LayerNorm(width).to(DEVICE, dtype)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x, table = draw(rows, width, dtype=dtype, shift=3), draw(many, width, dtype=dtype)
+    stream = x.double()
+    formula = add_norm_plain(stream, table.double(), period, widen(norm))
+    made = add_norm(x, table, period, norm)
+    assert_close(x, stream, dtype)
+    assert_close(made, formula, torch.bfloat16 if dtype == torch.bfloat16 else torch.float16)  # the stream is rounded first
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize("silu", [True, False])
+@pytest.mark.parametrize(
+    ("many", "positions", "width"), [(1, 5, 64), (2, 131, 320), (3, 1000, 96), (1, 9000, 64), (2, 300, 1920)]
+)
+def test_group_norm(many, positions, width, silu, dtype):
+    norm = nn.GroupNorm(32, width, eps=1e-6).to(DEVICE, dtype)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x, bias = draw(many, positions, width, dtype=dtype, shift=2), draw(width, dtype=dtype)
+    for with_bias in (None, bias):
+        double = None if with_bias is None else with_bias.double()
+        formula = group_norm_plain(x.double(), widen(norm), double, silu=silu)
+        assert_close(group_norm(x, norm, with_bias, silu=silu), formula, dtype)
+
+
+def test_group_norm_of_values_far_from_zero_does_not_cancel():
+    norm = nn.GroupNorm(32, 64).to(DEVICE)
+    x = draw(1, 5000, 64, scale=0.01, shift=30)
+    formula = group_norm_plain(x.double(), widen(norm), silu=False)
+    assert float((group_norm(x, norm, silu=False).double() - formula).norm() / formula.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize(
+    ("clips", "frames", "pixels", "heads", "width"),
+    [(1, 1, 1, 1, 16), (2, 25, 7, 5, 64), (1, 14, 33, 2, 32), (1, 40, 3, 1, 64)],
+)
+def test_attention_over_time(clips, frames, pixels, heads, width, dtype):
+    if DEVICE.type == "cpu" and dtype == torch.bfloat16:
+        pytest.skip("Triton's interpreter cannot multiply bfloat16")
+    qkv = draw(clips, frames, pixels, 3 * heads * width, dtype=dtype)
+    assert_close(attend_over_time(qkv, heads), attend_plain(qkv.double(), heads), dtype)
