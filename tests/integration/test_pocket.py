@@ -129,7 +129,7 @@ def test_auto_takes_svd_xt_where_it_is_here_and_fits(here):
 
 @pytest.mark.parametrize(
     ("machine", "is_here", "said"),
-    [(LARGE, False, "unstill pull svd-xt"), (CPU, True, "--model svd-xt"), (SMALL_GPU, True, "--offload --decode-chunk 2")],
+    [(LARGE, False, "unstill pull svd-xt"), (CPU, True, "--model svd-xt"), (SMALL_GPU, True, "--offload")],
 )
 def test_auto_takes_pocket_elsewhere_and_says_why_and_how_to_get_the_other(here, machine, is_here, said):
     if is_here:

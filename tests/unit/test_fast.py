@@ -71,6 +71,7 @@ def test_the_folded_decoder_is_the_decoder_whatever_the_chunk(frames, rows, colu
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_float32_is_no_farther_from_the_truth_than_the_reference():
     exact, rounded = make_vae(torch.float64), make_vae(torch.float32)
     rounded.load_state_dict({name: value.float() for name, value in exact.state_dict().items()})
