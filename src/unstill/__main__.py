@@ -1,10 +1,18 @@
-"""`python -m unstill` is the command line."""
+"""The program: `unstill`, and `python -m unstill`."""
 
 import signal
+import sys
 
 from unstill.cli import main
 
-code = main()
-# Nothing is left to stop: a Ctrl-C that comes while the interpreter ends must not change how the run ended.
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-raise SystemExit(code)
+
+def run() -> None:
+    """Run the command line, and end with its exit code."""
+    code = main()
+    # Nothing is left to stop: a Ctrl-C that comes while the interpreter ends must not change how the run ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -131,7 +131,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
 
 def is_short(settled: Request, size: Size, machine: Machine, bytes_each: int) -> bool:
     """Say whether a clip's activations must wait in host memory while it is decoded: slow, so for the smallest GPUs alone."""
-    if not settled.offload or machine.total_bytes is None or settled.frames is None:
+    if not (machine.device.startswith("cuda") and settled.offload and settled.frames and machine.total_bytes):
         return False
     return settled.frames * size.area_px * DECODED * bytes_each + BESIDE_BYTES > machine.total_bytes
 

@@ -48,6 +48,15 @@ def test_tables_follow_what_the_network_is_told():
 
 
 @torch.no_grad()
+def test_clips_that_are_told_other_numbers_are_refused():
+    """A step has one row of biases for all clips of a call."""
+    x, time, context, ids = ask()
+    ids[1, 1] += 1
+    with pytest.raises(ValueError, match="the same numbers"):
+        FastUNet(make_unet())(x, time, context, ids)
+
+
+@torch.no_grad()
 def test_what_became_a_table_is_not_among_the_weights():
     """At full size these are 256 of 1525 million."""
     unet = make_unet()

@@ -63,7 +63,10 @@ class StepTable:
     def find(self, time: float, ids_BI: Tensor, like: Tensor) -> list[Biases]:
         """Give the biases of every block at a noise level."""
         if time not in self._rows:
-            self._rows[time] = self._make(time, ids_BI[:1].cpu(), like)
+            ids_BI = ids_BI.cpu()
+            if bool(ids_BI.ne(ids_BI[:1]).any()):
+                raise ValueError(f"all clips of a call must be told the same numbers, not {ids_BI.tolist()}")
+            self._rows[time] = self._make(time, ids_BI[:1], like)
         return self._rows[time]
 
     def forget(self) -> None:

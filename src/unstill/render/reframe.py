@@ -28,9 +28,12 @@ def pace(guided: Guided, frames: int, speed: float) -> tuple[Guided, View]:
     velocity_KCHW = guided.velocity_KCHW
     amended = speed / max(measure_seen_speed(velocity_KCHW), 1e-9)
     paced = replace(guided, velocity_KCHW=velocity_KCHW * min(max(amended, 1 / MOST_AMENDED), MOST_AMENDED))
-    closer = choose_view(paced, frames).scale - 1
-    if closer > 0:  # grows with the motion: solve motion · (1 + closer · motion) = 1
-        paced = replace(paced, velocity_KCHW=paced.velocity_KCHW * ((1 + 4 * closer) ** 0.5 - 1) / (2 * closer))
+    view = choose_view(paced, frames)
+    closer = view.scale - 1
+    if closer == 0:
+        return paced, view
+    # It grows with the motion: solve motion · (1 + closer · motion) = 1.
+    paced = replace(paced, velocity_KCHW=paced.velocity_KCHW * ((1 + 4 * closer) ** 0.5 - 1) / (2 * closer))
     return paced, choose_view(paced, frames)
 
 
