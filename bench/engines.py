@@ -81,9 +81,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--columns", type=int, default=128)
     parser.add_argument("--clips", type=int, default=2, help="branches of guidance")
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--chunks", type=int, nargs="+", default=[1, 2, 5, 25])
+    parser.add_argument("--chunks", type=int, nargs="+", default=[1, 2, 5, 8, 25])
     parser.add_argument("--only", nargs="+", choices=("unet", "decode"), default=["unet", "decode"])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parked", action="store_true", help="time decoding from host memory too: half a minute")
     parser.add_argument("--compile", action="store_true", help="time diffusers compiled too: minutes")
     parser.add_argument("--run", default="engines", help="name of this run in bench/results.csv")
     parser.add_argument("--commit", default="")
@@ -117,8 +118,6 @@ def time_unet(asked: argparse.Namespace) -> Iterator[Row]:
     fast = fast.to(device)
     clock = torch.tensor(1.0)
     yield measure("unet-step", "fast", lambda: fast(x, clock, *told[1:]), exact, asked)
-    torch.backends.cudnn.benchmark = True
-    yield measure("unet-step", "fast", lambda: fast(x, clock, *told[1:]), exact, asked, "cuDNN picks by trial")
     profile(asked, "a step of the UNet", lambda: fast(x, clock, *told[1:]))
 
 
@@ -143,16 +142,19 @@ def time_decoder(asked: argparse.Namespace) -> Iterator[Row]:
         bench = Bench(chunk * frame, device, device)
         yield measure("decode", "reference", lambda bench=bench: decode_by_layers(vae.decoder, z, bench), exact, asked,
                       f"layer by layer, {chunk} at a time")  # fmt: skip
-    parked = Bench(frame, device, torch.device("cpu"))
-    asked_once = argparse.Namespace(**{**vars(asked), "repeats": 1})
-    yield measure("decode", "reference-parked", lambda: decode_by_layers(vae.decoder, z, parked), exact.cpu(), asked_once)
+    if asked.parked:
+        parked = Bench(frame, device, torch.device("cpu"))
+        once = argparse.Namespace(**{**vars(asked), "repeats": 1})
+        yield measure("decode", "reference-parked", lambda: decode_by_layers(vae.decoder, z, parked), exact.cpu(), once)
     fast = FastDecoder(vae.decoder.cpu()).to(device)
     for chunk in asked.chunks:
         yield measure("decode", "fast", lambda chunk=chunk: fast(z, chunk * frame), exact, asked, f"{chunk} at a time")
-    torch.backends.cudnn.benchmark = True
-    chunk = asked.chunks[0]
-    yield measure("decode", "fast", lambda: fast(z, chunk * frame), exact, asked, f"{chunk} at a time; cuDNN picks by trial")
-    profile(asked, "decoding", lambda: fast(z, asked.chunks[0] * frame))
+    whole = fast(z, len(z) * frame)
+    for chunk in asked.chunks:
+        print(
+            f"decoding {chunk} at a time against all at once: {float((fast(z, chunk * frame) - whole).abs().max()):.1e} at most"
+        )
+    profile(asked, "decoding", lambda: fast(z, asked.chunks[-1] * frame))
 
 
 def make_vae(device: torch.device, seed: int) -> VAE:

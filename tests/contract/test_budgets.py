@@ -44,7 +44,10 @@ def test_every_module_and_public_function_says_what_it_is():
 
 
 def test_what_generate_reaches_can_be_read_in_an_evening():
-    """All lines that `generate` imports from the package, transitively; docs/log.md says what they are."""
+    """All lines that `generate` imports from the package, transitively; docs/log.md says what they are.
+
+    Kernels are not among them: each is a file of its own, whose formula stands above it.
+    """
     seen, waiting = set(), [SOURCE / "generate.py"]
     while waiting:
         path = waiting.pop()
@@ -52,7 +55,8 @@ def test_what_generate_reaches_can_be_read_in_an_evening():
             continue
         seen.add(path)
         waiting.extend(imported(path))
-    assert sum(len(path.read_text().splitlines()) for path in seen) < 8000, sorted(str(p.relative_to(SOURCE)) for p in seen)
+    read = sorted(path for path in seen if path.parent.name != "kernels")
+    assert sum(len(path.read_text().splitlines()) for path in read) < 7600, [str(path.relative_to(SOURCE)) for path in read]
 
 
 def imported(path: Path):

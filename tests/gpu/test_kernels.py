@@ -9,17 +9,26 @@ from torch import nn
 
 from unstill.kernels.add_norm import add_norm, add_norm_plain
 from unstill.kernels.attend import attend_over_time, attend_plain
-from unstill.kernels.gate import gate, gate_plain
+from unstill.kernels.attend_wide import attend_wide, softmax, softmax_plain
+from unstill.kernels.gate import gate_plain, multiply_and_gate, try_kernel
 from unstill.kernels.launch import runs_on_triton
 from unstill.kernels.mix import mix, mix_plain
 from unstill.kernels.norm import group_norm, group_norm_plain
+from unstill.kernels.over_time import add_convolved, convolve_over_time, convolve_plain
+from unstill.kernels.weave import double, weave, weave_plain
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not runs_on_triton(torch.zeros(1, device=DEVICE)), reason="needs a GPU, or Triton's interpreter"),
 ]
-EXACT = {torch.float32: 2e-6, torch.float16: 6e-4, torch.bfloat16: 8e-3}
+EXACT = {torch.float32: 2e-6, torch.float16: 8e-4, torch.bfloat16: 8e-3}
+
+
+@pytest.fixture(autouse=True)
+def _draw_the_same_numbers_and_round_nothing(monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 def draw(*shape, dtype=torch.float32, scale=1.0, shift=0.0):
@@ -39,11 +48,67 @@ def widen(module):
     return copy.double().to(DEVICE)
 
 
+def cannot_multiply(dtype):
+    return DEVICE.type == "cpu" and dtype == torch.bfloat16  # Triton's interpreter
+
+
 @pytest.mark.parametrize("dtype", EXACT)
-@pytest.mark.parametrize(("rows", "width"), [(1, 8), (77, 320), (130, 5120), (3, 1000)])
-def test_gate(rows, width, dtype):
-    x = draw(rows, 2 * width, dtype=dtype, scale=2)
-    assert_close(gate(x), gate_plain(x.double()), dtype)
+@pytest.mark.parametrize(("rows", "depth", "width"), [(1, 8, 16), (77, 320, 640), (130, 72, 1000), (300, 640, 256)])
+def test_product_and_gate(rows, depth, width, dtype):
+    if cannot_multiply(dtype):
+        pytest.skip("Triton's interpreter cannot multiply bfloat16")
+    x, weight, bias = draw(rows, depth, dtype=dtype), draw(2 * width, depth, dtype=dtype), draw(2 * width, dtype=dtype)
+    weight /= depth**0.5
+    assert_close(multiply_and_gate(x, weight, bias), gate_plain(x.double(), weight.double(), bias.double()), dtype)
+
+
+def test_the_trial_finds_nothing_wrong():
+    assert try_kernel(str(DEVICE)) is None
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize(
+    ("clips", "frames", "pixels", "depth", "width"),
+    [(1, 1, 1025, 64, 64), (2, 25, 1100, 320, 320), (1, 14, 1031, 128, 72), (3, 2, 1200, 40, 256), (2, 3, 257, 100, 64)],
+)
+def test_convolution_over_time(clips, frames, pixels, depth, width, dtype):
+    if cannot_multiply(dtype):
+        pytest.skip("Triton's interpreter cannot multiply bfloat16")
+    x, bias = draw(clips, frames, pixels, depth, dtype=dtype), draw(width, dtype=dtype)
+    weight = (draw(width, depth, 3, 1) / (3 * depth) ** 0.5).to(dtype).contiguous(memory_format=torch.channels_last)
+    formula = convolve_plain(x.double(), weight.double())
+    assert_close(convolve_over_time(x, weight), formula, dtype)
+    whole = draw(clips, frames, pixels + 9, width, dtype=dtype)
+    before, band = whole.clone(), whole[:, :, 4:-5]
+    formula = band.double() + formula + bias.double()
+    add_convolved(band, x, weight, bias)
+    assert_close(band, formula, dtype)
+    band.copy_(before[:, :, 4:-5])
+    assert torch.equal(whole, before)  # nothing beside it was touched
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize(
+    ("many", "rows", "columns", "depth", "width"), [(1, 1, 1, 8, 8), (2, 5, 7, 24, 40), (3, 9, 40, 16, 64)]
+)
+def test_doubling(many, rows, columns, depth, width, dtype):
+    y, bias = draw(many, rows + 1, columns + 1, 4 * width, dtype=dtype), draw(width, dtype=dtype)
+    assert_close(weave(y, bias), weave_plain(y.double(), bias.double()), dtype)
+    x, weight = draw(many, rows, columns, depth, dtype=dtype), draw(4 * width, depth, 2, 2, dtype=dtype)
+    assert double(x, weight, bias).shape == (many, 2 * rows, 2 * columns, width)
+
+
+@pytest.mark.parametrize("width", [1, 300, 9216])
+def test_softmax(width):
+    scores = draw(7, width, scale=5)
+    assert_close(softmax(scores, 0.3, torch.float16), softmax_plain(scores.double(), 0.3), torch.float16)
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="the products are the GPU's library's")
+def test_wide_attention():
+    q, k, v = draw(3, 600, 3, 512, dtype=torch.float16).unbind(2)
+    exact = torch.nn.functional.scaled_dot_product_attention(*(part.double() for part in (q, k, v)))
+    assert_close(attend_wide(q, k, v), exact, torch.float16)
 
 
 @pytest.mark.parametrize("dtype", EXACT)
@@ -103,7 +168,7 @@ def test_group_norm_of_values_far_from_zero_does_not_cancel():
     [(1, 1, 1, 1, 16), (2, 25, 7, 5, 64), (1, 14, 33, 2, 32), (1, 40, 3, 1, 64)],
 )
 def test_attention_over_time(clips, frames, pixels, heads, width, dtype):
-    if DEVICE.type == "cpu" and dtype == torch.bfloat16:
+    if cannot_multiply(dtype):
         pytest.skip("Triton's interpreter cannot multiply bfloat16")
     qkv = draw(clips, frames, pixels, 3 * heads * width, dtype=dtype)
     assert_close(attend_over_time(qkv, heads), attend_plain(qkv.double(), heads), dtype)

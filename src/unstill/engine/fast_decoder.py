@@ -11,34 +11,54 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unstill.engine.fold import FoldedRes, FoldedVideoRes, convolve, get_last, lay_last, normalise
-from unstill.kernels.mix import add_to_runs
-from unstill.kernels.norm import TILE_P, Moments
-from unstill.model.blocks import Resample, enlarge
+from unstill.engine.fold import FoldedDoubling, FoldedRes, FoldedVideoRes, convolve, get_last, lay_last, normalise
+from unstill.kernels.attend_wide import attend_wide
+from unstill.kernels.norm import Moments
+from unstill.kernels.over_time import add_convolved, convolve_over_time
+from unstill.model.blocks import Resample
 from unstill.model.vae import Decoder, DecoderLevel, PixelAttention
 
 Shape = tuple[int, int, int]  # rows, columns, channels
 
 
+BAND = 128  # pixels that bands of a layer over time are made of
+
+
 class Convolution(nn.Module):
     """A convolution over pixels, with what comes before it."""
 
-    def __init__(self, conv: nn.Conv2d, *, norm: nn.GroupNorm | None = None, doubled: bool = False) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.GroupNorm | None = None) -> None:
         super().__init__()
-        self.conv, self.norm, self.doubled = conv, norm, doubled
+        self.conv, self.norm = conv, norm
         lay_last(conv)
 
     def grow(self, shape: Shape) -> Shape:
         """Say what becomes of the shape."""
-        times = 2 if self.doubled else 1
-        return shape[0] * times, shape[1] * times, self.conv.out_channels
+        return *shape[:2], self.conv.out_channels
+
+    def count(self, shape: Shape) -> int:
+        """Give the values of its largest activation for one frame."""
+        return shape[0] * shape[1] * max(shape[2], self.conv.out_channels)
 
     def forward(self, x_NHWC: Tensor) -> Tensor:
         if self.norm is not None:
             x_NHWC = normalise(x_NHWC, self.norm)
-        if self.doubled:
-            x_NHWC = enlarge(x_NHWC.permute(0, 3, 1, 2), 2 * x_NHWC.shape[1], 2 * x_NHWC.shape[2]).permute(0, 2, 3, 1)
         return convolve(x_NHWC, self.conv.weight, (1, 1), self.conv.bias)
+
+
+class Doubling(FoldedDoubling):
+    """Doubles rows and columns."""
+
+    def grow(self, shape: Shape) -> Shape:
+        """Say what becomes of the shape."""
+        return 2 * shape[0], 2 * shape[1], len(self.bias)
+
+    def count(self, shape: Shape) -> int:
+        """Give the values of its largest activation for one frame."""
+        return 4 * shape[0] * shape[1] * len(self.bias)
+
+    def forward(self, x_NHWC: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x_NHWC, 2 * x_NHWC.shape[1], 2 * x_NHWC.shape[2])
 
 
 class FoldedPixelAttention(nn.Module):
@@ -58,10 +78,13 @@ class FoldedPixelAttention(nn.Module):
         """Say what becomes of the shape."""
         return shape
 
+    def count(self, shape: Shape) -> int:
+        """Give the values of its largest activation for one frame."""
+        return 3 * shape[0] * shape[1] * shape[2]
+
     def forward(self, x_NHWC: Tensor) -> Tensor:
         tokens = normalise(x_NHWC, self.norm, silu=False).flatten(1, 2)
-        q, k, v = F.linear(tokens, self.qkv_weight, self.qkv_bias)[:, None].chunk(3, dim=-1)
-        seen = F.scaled_dot_product_attention(q, k, v)[:, 0]
+        seen = attend_wide(*F.linear(tokens, self.qkv_weight, self.qkv_bias).chunk(3, dim=-1))
         return F.linear(seen, self.to_out.weight, self.to_out.bias).view(x_NHWC.shape).add_(x_NHWC)
 
 
@@ -74,14 +97,18 @@ class OverPixels(nn.Module):
 
     def grow(self, shape: Shape) -> Shape:
         """Say what becomes of the shape."""
-        return shape[0], shape[1], self.block.conv2.shape[0]
+        return *shape[:2], len(self.block.conv2)
 
-    def forward(self, x_NHWC: Tensor) -> Tensor:
-        out: Tensor = self.block(x_NHWC)
-        return out
+    def count(self, shape: Shape) -> int:
+        """Give the values of its largest activation for one frame."""
+        return shape[0] * shape[1] * max(shape[2], len(self.block.conv2))
+
+    def forward(self, x_NHWC: Tensor, out_NHWC: Tensor | None = None) -> Tensor:
+        made: Tensor = self.block(x_NHWC, None, out_NHWC)
+        return made
 
 
-PixelLayer = Convolution | FoldedPixelAttention | OverPixels
+PixelLayer = Convolution | Doubling | FoldedPixelAttention | OverPixels
 
 
 class FastDecoder(nn.Module):
@@ -108,8 +135,8 @@ class FastDecoder(nn.Module):
                 add(resnet)
             for resample in level.upsamplers:
                 assert isinstance(resample, Resample)
-                waiting.append(Convolution(resample.conv, doubled=True))
-        self.passes, self.out = passes, [*waiting, Convolution(decoder.conv_out, norm=decoder.conv_norm_out)]
+                waiting.append(Doubling(resample))
+        self.passes, self.out = passes, [*waiting, Convolution(decoder.conv_out, decoder.conv_norm_out)]
         self.layers = nn.ModuleList([*(layer for layers, block in passes for layer in (*layers, block)), *self.out])
         self.time_conv_out = decoder.time_conv_out
 
@@ -138,39 +165,41 @@ class FastDecoder(nn.Module):
 
 def run_on_frames(layers: list[PixelLayer], x_FHWC: Tensor, buffer: Tensor | None, values: int) -> Tensor:
     """Run layers that look at one frame, into the end of the buffer, where what they read may lie."""
-    frames, rows, columns, channels = x_FHWC.shape
-    shape, most = (rows, columns, channels), 0
+    shape: Shape = x_FHWC.shape[1:]  # type: ignore[assignment]
+    most = 0
     for layer in layers:
-        shape = layer.grow(shape)
-        most = max(most, shape[0] * shape[1] * shape[2])
+        most, shape = max(most, layer.count(shape)), layer.grow(shape)
+    frames = len(x_FHWC)
     size = frames * shape[0] * shape[1] * shape[2]
     out = x_FHWC.new_empty(size) if buffer is None else buffer[len(buffer) - size :]
     out_FHWC = out.view(frames, *shape)
     step = max(1, values // most)
+    *before, last = layers
     for start in range(0, frames, step):
-        part = x_FHWC[start : start + step]
-        for layer in layers:
+        part, to = x_FHWC[start : start + step], out_FHWC[start : start + step]
+        for layer in before:
             part = layer(part)
-        out_FHWC[start : start + step] = part
+        if isinstance(last, OverPixels):
+            last(part, to)
+        else:
+            to.copy_(last(part))
     return out_FHWC
 
 
 def run_over_time(block: FoldedRes, x_FPC: Tensor, values: int) -> None:
     """Run a residual block over frames in place, band by band; the second norm's statistics are those of all bands."""
     frames, pixels, width = x_FPC.shape
-    step = max(1, values // (frames * width * TILE_P)) * TILE_P
+    step = max(1, values // (frames * width * BAND)) * BAND
     bands = [x_FPC[:, start : start + step] for start in range(0, pixels, step)]
-    first = Moments(block.norm1, 1, frames * pixels, x_FPC)
+    first, second = Moments(block.norm1), Moments(block.norm2)
     first.add(x_FPC[None])
-    second = Moments(block.norm2, 1, frames * pixels, x_FPC)
 
     def begin(band_FPC: Tensor) -> Tensor:
-        h = first.apply(band_FPC[None]).view(1, *band_FPC.shape)
-        return convolve(h, block.conv1, (1, 0))
+        return convolve_over_time(first.apply(band_FPC[None]).view(1, *band_FPC.shape), block.conv1)
 
     kept = begin(bands[0]) if len(bands) == 1 else None
     for band in bands:
         second.add(begin(band) if kept is None else kept, block.bias1)
     for band in bands:
         h = second.apply(begin(band) if kept is None else kept, block.bias1).view(1, *band.shape)
-        add_to_runs(band, convolve(h, block.conv2, (1, 0)).view(-1, width), block.bias2)
+        add_convolved(band[None], h, block.conv2, block.bias2)

@@ -7,17 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unstill.engine.fold import (
+    FoldedDoubling,
     FoldedLayer,
     FoldedTransformer,
     FoldedVideoRes,
+    Halving,
     convolve,
     lay_last,
     linear_wide,
     normalise,
     widen,
 )
-from unstill.model.blocks import Resample, VideoResBlock, enlarge, make_waves
-from unstill.model.unet import Block, UNet
+from unstill.model.blocks import VideoResBlock, make_waves
+from unstill.model.unet import Block, DownBlock, UNet, UpBlock
 
 Biases = tuple[Tensor, Tensor]
 
@@ -25,13 +27,12 @@ Biases = tuple[Tensor, Tensor]
 class FoldedBlock(nn.Module):
     """Residual blocks, each with its transformer, and what resamples after them."""
 
-    def __init__(self, block: Block, resamplers: nn.ModuleList | None, steps: StepTable) -> None:
+    def __init__(self, block: Block, resamplers: nn.ModuleList, steps: StepTable) -> None:
         super().__init__()
         self.slots = [steps.add(resnet) for resnet in block.resnets]  # type: ignore[arg-type]
         self.resnets = nn.ModuleList(FoldedVideoRes(resnet) for resnet in block.resnets)  # type: ignore[arg-type]
         self.attentions = nn.ModuleList(FoldedTransformer(one) for one in block.attentions)  # type: ignore[arg-type]
-        self.resamplers: list[Resample] = list(resamplers or [])  # type: ignore[arg-type]
-        self.resampling = nn.ModuleList(self.resamplers)
+        self.resamplers = resamplers
 
     def run(self, layer: int, x_NHWC: Tensor, told: FoldedTold) -> Tensor:
         """Run one residual block and its transformer."""
@@ -39,6 +40,16 @@ class FoldedBlock(nn.Module):
         if layer < len(self.attentions):
             x_NHWC = self.attentions[layer](x_NHWC, told.context_BND, told.frames)
         return x_NHWC
+
+
+def fold_downsamplers(block: DownBlock) -> nn.ModuleList:
+    """Lay out what halves a level's size after it."""
+    return nn.ModuleList(Halving(one) for one in block.downsamplers)  # type: ignore[arg-type]
+
+
+def fold_upsamplers(block: UpBlock) -> nn.ModuleList:
+    """Fold what doubles a level's size after it."""
+    return nn.ModuleList(FoldedDoubling(one) for one in block.upsamplers)  # type: ignore[arg-type]
 
 
 class StepTable:
@@ -102,9 +113,9 @@ class FastUNet(nn.Module):
         super().__init__()
         self.table = StepTable(unet)
         self.conv_in, self.conv_norm_out, self.conv_out = unet.conv_in, unet.conv_norm_out, unet.conv_out
-        self.downward = [FoldedBlock(block, block.downsamplers, self.table) for block in unet.down_blocks]  # type: ignore[arg-type]
-        self.middle = FoldedBlock(unet.mid_block, None, self.table)
-        self.upward = [FoldedBlock(block, block.upsamplers, self.table) for block in unet.up_blocks]  # type: ignore[arg-type]
+        self.downward = [FoldedBlock(block, fold_downsamplers(block), self.table) for block in unet.down_blocks]  # type: ignore[arg-type]
+        self.middle = FoldedBlock(unet.mid_block, nn.ModuleList(), self.table)
+        self.upward = [FoldedBlock(block, fold_upsamplers(block), self.table) for block in unet.up_blocks]  # type: ignore[arg-type]
         self.blocks = nn.ModuleList([*self.downward, *self.upward])
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -133,13 +144,12 @@ class FastUNet(nn.Module):
             for layer in range(len(block.resnets)):
                 kept.append(block.run(layer, kept[-1], told))
             for resample in block.resamplers:
-                kept.append(convolve(kept[-1], resample.conv.weight, (1, 1), resample.conv.bias, 2))
+                kept.append(resample(kept[-1]))
         x_NHWC = self.middle.run(1, self.middle.run(0, kept[-1], told), told)
         for block in self.upward:
             for layer in range(len(block.resnets)):
                 x_NHWC = block.run(layer, torch.cat([x_NHWC, kept.pop()], dim=-1), told)
             for resample in block.resamplers:
-                large = enlarge(x_NHWC.permute(0, 3, 1, 2), *kept[-1].shape[1:3]).permute(0, 2, 3, 1)
-                x_NHWC = convolve(large, resample.conv.weight, (1, 1), resample.conv.bias)
+                x_NHWC = resample(x_NHWC, *kept[-1].shape[1:3])
         x_NHWC = convolve(normalise(x_NHWC, self.conv_norm_out), self.conv_out.weight, (1, 1), self.conv_out.bias)
         return x_NHWC.permute(0, 3, 1, 2).reshape(clips, frames, -1, *x_NHWC.shape[1:3])

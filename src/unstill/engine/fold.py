@@ -15,17 +15,21 @@ from torch import Tensor, nn
 
 from unstill.kernels.add_norm import add_norm
 from unstill.kernels.attend import attend_over_time
-from unstill.kernels.gate import gate
+from unstill.kernels.gate import interleave, multiply_and_gate
 from unstill.kernels.mix import mix
 from unstill.kernels.norm import group_norm
+from unstill.kernels.over_time import add_convolved, convolve_over_time
+from unstill.kernels.weave import double, fold_doubling
 from unstill.model.blocks import (
     Attention,
     FeedForward,
+    Resample,
     ResBlock,
     TemporalTransformerBlock,
     TransformerBlock,
     VideoResBlock,
     VideoTransformer,
+    enlarge,
     make_waves,
 )
 
@@ -86,18 +90,26 @@ class FoldedRes(nn.Module):
         for name, weight in (("conv1", one), ("conv2", two)):
             self.register_buffer(name, weight.to(kept).contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias1", widen(block.conv1.bias).to(kept))
-        self.register_buffer("bias2", last.to(kept)[None])
+        self.register_buffer("bias2", last.to(kept))
         short = None if block.conv_shortcut is None else block.conv_shortcut.weight.detach()[:, :, 0, 0]
         self.register_buffer("shortcut", short)
 
-    def forward(self, x_NHWC: Tensor, bias_C: Tensor | None = None) -> Tensor:
-        """Take frames [N, H, W, C], or clips [B, F, P, C]; the bias is the first convolution's with the step's."""
-        padding = (1, 0) if self.over_time else (1, 1)
-        h = convolve(normalise(x_NHWC, self.norm1), self.conv1, padding)
-        h = convolve(normalise(h, self.norm2, self.bias1 if bias_C is None else bias_C), self.conv2, padding)
+    def forward(self, x_NHWC: Tensor, bias_C: Tensor | None = None, out_NHWC: Tensor | None = None) -> Tensor:
+        """Take frames [N, H, W, C]; or clips [B, F, P, C], which are changed in place.
+
+        The bias is the first convolution's with the step's. What is written to may be what frames are read from.
+        """
+        bias_C = self.bias1 if bias_C is None else bias_C
+        h = normalise(x_NHWC, self.norm1)
+        if self.over_time:
+            h = normalise(convolve_over_time(h, self.conv1), self.norm2, bias_C)
+            return add_convolved(x_NHWC, h, self.conv2, self.bias2)
+        h = normalise(convolve(h, self.conv1, (1, 1)), self.norm2, bias_C)
+        h = convolve(h, self.conv2, (1, 1))
         x_NHWC = x_NHWC if self.shortcut is None else F.linear(x_NHWC, self.shortcut)
         flat = h.view(-1, h.shape[-1])
-        return mix(x_NHWC.reshape(flat.shape), flat, self.bias2, len(flat), out=flat).view(h.shape)
+        out = flat if out_NHWC is None else out_NHWC.view(flat.shape)
+        return mix(x_NHWC.reshape(flat.shape), flat, self.bias2[None], len(flat), out=out).view(h.shape)
 
 
 def normalise(x_NHWC: Tensor, norm: nn.GroupNorm, bias_C: Tensor | None = None, *, silu: bool = True) -> Tensor:
@@ -114,6 +126,40 @@ def convolve(x_NHWC: Tensor, weight: Tensor, padding: tuple[int, int], bias: Ten
     """Convolve channels-last activations without moving them."""
     out_NCHW = F.conv2d(x_NHWC.permute(0, 3, 1, 2), weight, bias, stride, padding)
     return out_NCHW.permute(0, 2, 3, 1).contiguous()
+
+
+class Halving(nn.Module):
+    """A convolution at every second pixel."""
+
+    def __init__(self, resample: Resample) -> None:
+        super().__init__()
+        self.conv = resample.conv
+        lay_last(self.conv)
+
+    def forward(self, x_NHWC: Tensor) -> Tensor:
+        return convolve(x_NHWC, self.conv.weight, (1, 1), self.conv.bias, 2)
+
+
+class FoldedDoubling(nn.Module):
+    """Doubles a picture and convolves it, on the small one."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, resample: Resample) -> None:
+        super().__init__()
+        conv = resample.conv
+        kinds = fold_doubling(widen(conv.weight)).to(conv.weight.dtype)
+        self.register_buffer("weight", kinds.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", widen(conv.bias).to(conv.weight.dtype))
+        self.whole = [conv.weight.detach()]  # in a list, so that it stays on the CPU: for odd sizes only
+
+    def forward(self, x_NHWC: Tensor, rows: int, columns: int) -> Tensor:
+        if (rows, columns) == (2 * x_NHWC.shape[1], 2 * x_NHWC.shape[2]):
+            return double(x_NHWC, self.weight, self.bias)
+        large_NCHW = enlarge(x_NHWC.permute(0, 3, 1, 2), rows, columns)
+        weight = self.whole[0].to(x_NHWC.device).contiguous(memory_format=torch.channels_last)
+        return convolve(large_NCHW.permute(0, 2, 3, 1), weight, (1, 1), self.bias)
 
 
 class FoldedVideoRes(nn.Module):
@@ -145,12 +191,13 @@ class FoldedFeedForward(nn.Module):
         proj, out = block.net[0].proj, block.net[2]
         assert isinstance(proj, nn.Linear) and isinstance(out, nn.Linear)
         narrow = out.weight.detach() if amount is None else (widen(out.weight) * amount).to(out.weight.dtype)
-        for name, value in (("weight1", proj.weight), ("bias1", proj.bias), ("weight2", narrow)):
+        wide, bias = (interleave(*value.detach().chunk(2)) for value in (proj.weight, proj.bias))
+        for name, value in (("weight1", wide), ("bias1", bias), ("weight2", narrow)):
             self.register_buffer(name, value.detach())
 
     def forward(self, x_MD: Tensor, stream_MD: Tensor, keep: float = 1.0, *, inplace: bool = True) -> Tensor:
         """Add the result to so much of the stream."""
-        gated = gate(F.linear(x_MD, self.weight1, self.bias1))
+        gated = multiply_and_gate(x_MD, self.weight1, self.bias1)
         return torch.addmm(stream_MD, gated, self.weight2.t(), beta=keep, out=stream_MD if inplace else None)
 
 

@@ -35,27 +35,15 @@ def spread(table_TD: Tensor, rows: int, period: int) -> Tensor:
     return table_TD[torch.arange(rows, device=table_TD.device) // period % len(table_TD)]
 
 
-def add_to_runs(x_RLC: Tensor, y_MD: Tensor, bias_1D: Tensor) -> None:
-    """Add y and a bias to runs of rows that lie apart, in place."""
-    if runs_on_triton(x_RLC):
-        _launch(x_RLC, y_MD, bias_1D, x_RLC, 1, 1.0)
-    else:
-        x_RLC += (y_MD + bias_1D).view(x_RLC.shape)
-
-
 def _mix_fast(x_MD: Tensor, y_MD: Tensor, table_TD: Tensor, period: int, a: float, out: Tensor | None) -> Tensor:
     out = torch.empty_like(x_MD) if out is None else out
-    _launch(x_MD[None], y_MD, table_TD, out[None], period, a)
-    return out
-
-
-def _launch(x_RLC: Tensor, y_MD: Tensor, table_TD: Tensor, out_RLC: Tensor, period: int, a: float) -> None:
-    rows, width = y_MD.shape
+    rows, width = x_MD.shape
     block_d = min(256, round_up(width))
     block_m = ELEMENTS // block_d
     grid = (-(-rows // block_m), -(-width // block_d))
-    _mix_kernel[grid](x_RLC, y_MD, table_TD, out_RLC, rows, width, x_RLC.shape[1], x_RLC.stride(0), out_RLC.stride(0),
-                      period, len(table_TD), a, BLOCK_M=block_m, BLOCK_D=block_d, num_warps=4)  # fmt: skip
+    _mix_kernel[grid](x_MD, y_MD, table_TD, out, rows, width, period, len(table_TD), a, BLOCK_M=block_m, BLOCK_D=block_d,
+                      num_warps=4)  # fmt: skip
+    return out
 
 
 if has_triton():
@@ -63,15 +51,12 @@ if has_triton():
     import triton.language as tl
 
     @triton.jit
-    def _mix_kernel(
-        x, y, table, out, rows, width, length, x_stride, out_stride, period, many, a, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr  # noqa: E501
-    ):  # fmt: skip
+    def _mix_kernel(x, y, table, out, rows, width, period, many, a, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr):
         row = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
         at = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
         inside = (row < rows)[:, None] & (at < width)[None, :]
-        run, inner = row // length, (row % length) * width
-        left = tl.load(x + (run * x_stride + inner)[:, None] + at[None, :], mask=inside).to(tl.float32)
-        right = tl.load(y + (row * width)[:, None] + at[None, :], mask=inside).to(tl.float32)
+        place = row[:, None] * width + at[None, :]
+        left = tl.load(x + place, mask=inside).to(tl.float32)
+        right = tl.load(y + place, mask=inside).to(tl.float32)
         shift = tl.load(table + ((row // period) % many)[:, None] * width + at[None, :], mask=inside).to(tl.float32)
-        total = a * left + right + shift
-        tl.store(out + (run * out_stride + inner)[:, None] + at[None, :], total.to(out.dtype.element_ty), mask=inside)
+        tl.store(out + place, (a * left + right + shift).to(out.dtype.element_ty), mask=inside)
