@@ -57,6 +57,13 @@ def test_clips_that_are_told_other_numbers_are_refused():
 
 
 @torch.no_grad()
+def test_a_context_of_several_keys_is_refused():
+    x, time, context, ids = ask()
+    with pytest.raises(ValueError, match="one key, not 2"):
+        FastUNet(make_unet())(x, time, context.expand(-1, 2, -1), ids)
+
+
+@torch.no_grad()
 def test_what_became_a_table_is_not_among_the_weights():
     """At full size these are 256 of 1525 million."""
     unet = make_unet()

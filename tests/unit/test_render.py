@@ -11,7 +11,7 @@ from unstill.render.film import film
 from unstill.render.guide import calm, guide
 from unstill.render.motion import Motion, displace
 from unstill.render.reframe import measure_seen_speed, pace
-from unstill.render.splat import throw
+from unstill.render.splat import Points, throw
 
 ROWS, COLUMNS, KEYS, FRAMES = 144, 256, 6, 7
 
@@ -130,7 +130,7 @@ def test_the_nearer_hides_the_farther():
     for nearer in (1, 6):
         order = torch.zeros(1, 8)
         order[0, nearer] = 1.0
-        source = throw(moved, order, (0.0, 0.0, 1.0), (1, 8))
+        source = throw(Points(order), moved, (0.0, 0.0, 1.0), (1, 8))
         assert round(float(source.place_CHW[0, 0, 4])) == nearer
 
 
@@ -144,7 +144,7 @@ def test_a_surface_that_is_stretched_has_no_cracks():
     assert float(torch.stack(list(made.frames)).min()) > 0.99
     order = torch.ones(16, 16)
     spread = (torch.arange(16.0) - 8)[None].expand(16, -1) * 2
-    source = throw(torch.stack([spread, torch.zeros(16, 16)]), order, (0.0, 0.0, 1.0), (16, 16))
+    source = throw(Points(order), torch.stack([spread, torch.zeros(16, 16)]), (0.0, 0.0, 1.0), (16, 16))
     assert float(source.covered_HW.min()) == 1
 
 

@@ -124,6 +124,8 @@ class FastUNet(nn.Module):
 
     def _bind(self, context_BND: Tensor, added_ids_BI: Tensor) -> None:
         """Forget tables of another clip; both tensors are kept, so that no other can take their place unseen."""
+        if context_BND.shape[1] != 1:
+            raise ValueError(f"cross-attention is folded for one key, not {context_BND.shape[1]}")
         if self._told is not None and self._told[0] is context_BND and self._told[1] is added_ids_BI:
             return
         self._told = (context_BND, added_ids_BI)

@@ -16,6 +16,7 @@ from torch import Tensor
 from unstill.artifacts import Plan, PreparedImage
 from unstill.engine import Reel
 from unstill.engine.device import peak_bytes, wait
+from unstill.engine.on_cpu import hasten
 from unstill.model.denoiser import Conditions, Denoiser, Schedule, guidance_over_frames
 from unstill.model.field import (
     AREA_PX,
@@ -47,6 +48,8 @@ class MotionEngine:
     def __init__(self, plan: Plan) -> None:
         self.device = torch.device(plan.device)
         self.network = load_field_network(plan.model, plan.device)
+        if self.device.type == "cpu":
+            hasten(self.network.unet)
         self.schedule = Schedule.from_config(plan.model.configs["scheduler"])
         self.peak_bytes()
 

@@ -34,7 +34,8 @@ def multiply_and_gate(x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor) -> Tensor
 def gate_plain(x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor) -> Tensor:
     """Say what is computed."""
     y_MN = F.linear(x_MK, weight_NK, bias_N)
-    return y_MN[:, 0::2] * F.gelu(y_MN[:, 1::2])
+    value_MD, lever_MD = y_MN.view(len(y_MN), -1, 2).unbind(2)
+    return F.gelu(lever_MD.contiguous()).mul_(value_MD)  # in one piece: strided, it takes ten times as long on a CPU
 
 
 def _gate_fast(x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor) -> Tensor:

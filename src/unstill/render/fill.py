@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unstill.render.around import highest, lowest
+
 FAR_FIRST = 8.0  # how much more the farthest counts than the nearest, as a power of e
 JUMP = 0.06  # of the whole depth: a step, which a receding ground does not make within RIM
 RIM = 3  # pixels of a quarter-size picture
@@ -34,18 +36,18 @@ def look_behind(picture_CHW: Tensor, order_HW: Tensor) -> Tensor:
     quarter = (-(-order_HW.shape[0] // 4), -(-order_HW.shape[1] // 4))
     order = F.interpolate(order_HW[None, None], size=quarter, mode="area")
     near = find_near(order)
-    taken = F.interpolate(F.max_pool2d(near.float(), 3, 1, 1), size=order_HW.shape, mode="nearest")[0, 0]
+    taken = F.interpolate(highest(near.float(), 1), size=order_HW.shape, mode="nearest")[0, 0]
     filled = fill_from_afar(picture_CHW, 1 - taken, order_HW)
     return torch.where(taken > 0, filled, picture_CHW)
 
 
 def find_near(order_BCHW: Tensor) -> Tensor:
     """Say what lies before something else: the rims of steps in depth, grown inward while they stay before it."""
-    behind = -F.max_pool2d(-order_BCHW, 2 * RIM + 1, 1, RIM)
+    behind = lowest(order_BCHW, RIM)
     is_near = order_BCHW - behind > JUMP
     behind = torch.where(is_near, behind, torch.inf)
     for _ in range(DEPTH):
-        offered = -F.max_pool2d(-behind, 3, 1, 1)
+        offered = lowest(behind, 1)
         is_near = is_near | (order_BCHW - offered > JUMP)
         behind = torch.where(is_near, torch.minimum(behind, offered), torch.inf)
     return is_near

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -10,14 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unstill.artifacts import View
+from unstill.render.around import average
 from unstill.render.fill import fill_from_afar, look_behind
 from unstill.render.guide import Guided, guide
 from unstill.render.motion import Motion, displace
 from unstill.render.reframe import choose_view, pace
-from unstill.render.splat import throw
+from unstill.render.splat import Points, throw
 
 TEAR_PX = 0.75  # between a pixel and its neighbour: less is stretched, more is an edge
 SHARPEN, SHARPEST = 0.35, 0.2  # by how much of its Laplacian a pixel is sharpened, for each share that it is enlarged by
+AT_ONCE = 2  # frames on a CPU
+SMOOTH = 4  # pixels around each over which enlarging is averaged
 STEP = 0.02  # of the whole depth, likewise
 
 
@@ -48,21 +52,45 @@ def show(picture_CHW: Tensor, view: View) -> Tensor:
     return _look(picture_CHW, _lay_plane(window, (rows, columns), picture_CHW.device)).clamp(0, 1)
 
 
+class Scene:
+    """What every frame of a clip is made from."""
+
+    def __init__(self, picture_CHW: Tensor, guided: Guided, view: View, frames: int) -> None:
+        self.picture_CHW, self.guided, self.frames = picture_CHW, guided, frames
+        self.order_HW = guided.at_pixels(guided.order_HW[None], STEP)[0]
+        self.behind_CHW, self.points = look_behind(picture_CHW, self.order_HW), Points(self.order_HW)
+        self.size = (picture_CHW.shape[-2], picture_CHW.shape[-1])
+        self.window = (view.left * self.size[1], view.top * self.size[0], view.scale)
+        self.here_CHW = _lay_plane(self.window, self.size, picture_CHW.device)
+
+    @torch.no_grad()
+    def make(self, frame: int) -> Tensor:
+        """Make one frame."""
+        velocity_KCHW = self.guided.velocity_KCHW
+        moved = self.guided.at_pixels(displace(velocity_KCHW, frame, self.frames) * self.size[1], TEAR_PX)
+        source = throw(self.points, moved, self.window, self.size)
+        place = _settle(source.place_CHW, moved, self.here_CHW)
+        order_HW = _look(self.order_HW[None], place, "nearest")[0]
+        hidden = self.here_CHW - _fill_small(self.here_CHW - place, source.covered_HW, order_HW)
+        seen = _look(self.picture_CHW, torch.where(source.covered_HW > 0, place, hidden))
+        at = torch.nonzero(source.covered_HW < 1, as_tuple=True)  # few: the rest shows nothing that was hidden
+        uncovered = _look(self.behind_CHW, hidden[:, at[0], at[1]][:, None], "bilinear")[:, 0]
+        seen[:, at[0], at[1]] = torch.lerp(uncovered, seen[:, at[0], at[1]], source.covered_HW[at])
+        return _keep_sharp(seen, place, source.covered_HW).clamp(0, 1)
+
+
 def _make(picture_CHW: Tensor, guided: Guided, view: View, frames: int) -> Iterator[Tensor]:
-    rows, columns = picture_CHW.shape[-2:]
-    order = guided.at_pixels(guided.order_HW[None], STEP)[0]
-    behind = look_behind(picture_CHW, order)
-    window = (view.left * columns, view.top * rows, view.scale)
-    here = _lay_plane(window, (rows, columns), picture_CHW.device)
     yield show(picture_CHW, view)
-    for frame in range(1, frames):
-        moved = guided.at_pixels(displace(guided.velocity_KCHW, frame, frames) * columns, TEAR_PX)
-        source = throw(moved, order, window, (rows, columns))
-        place = _settle(source.place_CHW, moved, here)
-        hidden = here - _fill_small(here - place, source.covered_HW, _look(order[None], place, "nearest")[0])
-        seen = _look(picture_CHW, torch.where(source.covered_HW > 0, place, hidden))
-        seen = _keep_sharp(torch.lerp(_look(behind, hidden, "bilinear"), seen, source.covered_HW), place, source.covered_HW)
-        yield seen.clamp(0, 1)
+    scene = Scene(picture_CHW, guided, view, frames)
+    if picture_CHW.is_cuda:
+        yield from map(scene.make, range(1, frames))
+        return
+    # Many steps of a frame are too short for several threads, or know only one: so two frames are made side by side.
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        yield from pool.map(scene.make, range(1, frames))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _lay_plane(window: tuple[float, float, float], size: tuple[int, int], device: torch.device) -> Tensor:
@@ -81,7 +109,7 @@ def _settle(place_CHW: Tensor, moved_CHW: Tensor, here_CHW: Tensor) -> Tensor:
 
 def _keep_sharp(frame_CHW: Tensor, place_CHW: Tensor, covered_HW: Tensor) -> Tensor:
     """Sharpen what is enlarged by as much as enlarging softens it; the rest stays as it is."""
-    across, down = (F.avg_pool2d(place_CHW.diff(dim=axis)[None], 9, 1, 4, count_include_pad=False)[0] for axis in (2, 1))
+    across, down = (average(place_CHW.diff(dim=axis), SMOOTH) for axis in (2, 1))
     shown = across[0, :-1] * down[1, :, :-1] - across[1, :-1] * down[0, :, :-1]  # pixels of the picture in one of the frame
     amount = (SHARPEN * (1 / shown.clamp(min=0.1) - 1)).clamp(0, SHARPEST) * covered_HW[:-1, :-1]
     padded = F.pad(frame_CHW[None], (1, 1, 1, 1), mode="replicate")[0]

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unstill.render.around import average, highest
 from unstill.render.motion import Motion
 
 COLOUR_ALIKE = 0.07  # of colours in 0–1
@@ -54,7 +55,7 @@ def guide(picture_CHW: Tensor, motion: Motion, frames: int) -> Guided:
     likely = _enlarge(picture_CHW[None], torch.cat([share * told, told], dim=1), half)  # flat surroundings tell nothing
     is_near = _settle(_keep_inside(likely[:, :1] / likely[:, 1:].clamp(min=1e-6), share, told == 1))
     breaks = (_find_steps(field[:, -3:-1] * (frames - 1)) > BREAK) & (_find_steps(field[:, -1:]) > DEEPER)
-    is_edge = F.interpolate(F.max_pool2d(breaks.float(), 3, 1, 1), size=half, mode="bilinear", align_corners=False) > 0
+    is_edge = F.interpolate(highest(breaks.float(), 1), size=half, mode="bilinear", align_corners=False) > 0
     far, near, between = (
         F.interpolate(part[:, -1:], size=half, mode="bicubic", align_corners=False) for part in (far, near, field)
     )
@@ -129,15 +130,15 @@ def _average(field_BCHW: Tensor, trust: Callable[[Tensor], Tensor], reach: int) 
 
 def _find_steps(x_BCHW: Tensor) -> Tensor:
     """Say how high a step every cell stands at; a slope is none, however steep."""
-    highest = torch.zeros_like(x_BCHW[:, :1])
+    steepest = torch.zeros_like(x_BCHW[:, :1])
     for axis in (-1, -2):
         change = F.pad(x_BCHW.diff(dim=axis), (1, 1, 0, 0) if axis == -1 else (0, 0, 1, 1))
         count = x_BCHW.shape[axis]
         before, after = change.narrow(axis, 0, count).abs(), change.narrow(axis, 1, count).abs()
-        highest = torch.maximum(
-            highest, (torch.maximum(before, after) - 2 * torch.minimum(before, after)).amax(1, keepdim=True)
+        steepest = torch.maximum(
+            steepest, (torch.maximum(before, after) - 2 * torch.minimum(before, after)).amax(1, keepdim=True)
         )
-    return F.max_pool2d(highest, 3, 1, 1)
+    return highest(steepest, 1)
 
 
 def _enlarge(picture_BCHW: Tensor, field_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
@@ -163,16 +164,15 @@ def _keep_inside(fine_BCHW: Tensor, share_BCHW: Tensor, told_BCHW: Tensor) -> Te
     """Let colours decide at the rim of a thing only: a window in a tower is not the sky, whatever its colour."""
     is_far, is_near = told_BCHW & (share_BCHW <= 0.5), told_BCHW & (share_BCHW > 0.5)
     inside, outside = (
-        F.interpolate(1 - F.max_pool2d(part.float(), 3, 1, 1), size=fine_BCHW.shape[-2:], mode="nearest")
-        for part in (is_far, is_near)
+        F.interpolate(1 - highest(part.float(), 1), size=fine_BCHW.shape[-2:], mode="nearest") for part in (is_far, is_near)
     )
     return torch.maximum(fine_BCHW * (1 - outside), inside)
 
 
 def _settle(share_BCHW: Tensor) -> Tensor:
     """Decide which pixels are of the near sheet: as most around them are, and with the rim, whose colours are mixed."""
-    most = F.avg_pool2d((share_BCHW > 0.5).float(), 5, 1, 2, count_include_pad=False) > 0.5
-    return F.max_pool2d(most.float(), 3, 1, 1)
+    most = average((share_BCHW > 0.5).float(), 2) > 0.5
+    return highest(most.float(), 1)
 
 
 def _shifts(x_BCHW: Tensor, reach: int) -> list[Tensor]:

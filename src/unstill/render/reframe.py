@@ -15,7 +15,7 @@ from unstill.artifacts import View
 from unstill.render.fill import fill_from_afar
 from unstill.render.guide import Guided
 from unstill.render.motion import displace
-from unstill.render.splat import throw
+from unstill.render.splat import Points, throw
 
 PAST = 0.008  # of a side that a frame may look past the edge: stretched that little, nobody sees it
 CLOSEST = 1.35  # the most that a view enlarges; beyond, what lies past the edge is made up
@@ -50,17 +50,17 @@ def choose_view(guided: Guided, frames: int) -> View:
     quarter = tuple(-(-side // 2) for side in guided.order_HW.shape)
     velocity = F.interpolate(guided.velocity_KCHW, size=quarter, mode="area")
     order = F.interpolate(guided.order_HW[None, None], size=quarter, mode="area")[0, 0]
-    past = torch.zeros_like(order, dtype=torch.bool)
+    points, past = Points(order), torch.zeros_like(order, dtype=torch.bool)
     for look in range(1, LOOKS + 1):
-        past |= _find_past(velocity, order, look * (frames - 1) / LOOKS, frames)
+        past |= _find_past(velocity, points, order, look * (frames - 1) / LOOKS, frames)
     return _fit(past)
 
 
-def _find_past(velocity_KCHW: Tensor, order_HW: Tensor, frame: float, frames: int) -> Tensor:
+def _find_past(velocity_KCHW: Tensor, points: Points, order_HW: Tensor, frame: float, frames: int) -> Tensor:
     """Say which pixels of a frame would show what lies past the picture's edge."""
     rows, columns = order_HW.shape
     moved = displace(velocity_KCHW, frame, frames) * columns
-    source = throw(moved, order_HW, (0.0, 0.0, 1.0), (rows, columns))
+    source = throw(points, moved, (0.0, 0.0, 1.0), (rows, columns))
     here = torch.stack(torch.meshgrid(*(torch.arange(n, device=moved.device).float() for n in (rows, columns)), indexing="ij"))
     here = here.flip(0)
     known = (source.covered_HW == 1).float()

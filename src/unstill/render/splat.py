@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unstill.render.around import highest, lowest
+
 STEEP = 250.0  # how much more the nearest counts than the farthest, as a power of e: in float64
 REACHED = 0.35  # of a pixel's area that points must have hit for it to be covered
 
@@ -26,39 +28,55 @@ class Landing:
     covered_HW: Tensor  # how much of a pixel is reached by points, 0–1
 
 
-def throw(moved_CHW: Tensor, order_HW: Tensor, view: tuple[float, float, float], size: tuple[int, int]) -> Landing:
+class Points:
+    """A point for each pixel of the picture, and what it brings to where it is thrown; the nearest bring most by far."""
+
+    def __init__(self, order_HW: Tensor) -> None:
+        rows, columns = order_HW.shape
+        self.y, self.x = torch.meshgrid(
+            torch.arange(rows, device=order_HW.device, dtype=torch.float32),
+            torch.arange(columns, device=order_HW.device, dtype=torch.float32),
+            indexing="ij",
+        )
+        nearness = (STEEP * (order_HW.flatten().double() - 1)).exp()
+        self.brings_CP = torch.stack([*(nearness * part.flatten() for part in (self.x, self.y, order_HW)), nearness])
+
+
+def throw(points: Points, moved_CHW: Tensor, view: tuple[float, float, float], size: tuple[int, int]) -> Landing:
     """Find the source of each pixel of a frame of that size that shows the view (left, top, scale) of the picture's plane."""
-    rows, columns = order_HW.shape
-    y, x = torch.meshgrid(
-        torch.arange(rows, device=order_HW.device, dtype=torch.float32),
-        torch.arange(columns, device=order_HW.device, dtype=torch.float32),
-        indexing="ij",
-    )
-    to_x = ((x + 0.5 + moved_CHW[0] - view[0]) * view[2] - 0.5).flatten()
-    to_y = ((y + 0.5 + moved_CHW[1] - view[1]) * view[2] - 0.5).flatten()
-    nearness = (STEEP * (order_HW.flatten().double() - 1)).exp()
-    low_x, low_y = to_x.floor(), to_y.floor()
+    to_x = ((points.x + 0.5 + moved_CHW[0] - view[0]) * view[2] - 0.5).flatten()
+    to_y = ((points.y + 0.5 + moved_CHW[1] - view[1]) * view[2] - 0.5).flatten()
     # One row and column of waste on each side takes what falls off the frame.
-    sums = torch.zeros(5, (size[0] + 2) * (size[1] + 2), dtype=torch.float64, device=order_HW.device)
-    values = torch.stack([nearness * part.flatten() for part in (x, y, order_HW)] + [nearness, torch.ones_like(nearness)])
-    for down in (0, 1):
-        for right in (0, 1):
-            column, row = low_x + right, low_y + down
-            share = (1 - (to_x - column).abs()) * (1 - (to_y - row).abs())
-            column, row = (column + 1).clamp(0, size[1] + 1).long(), (row + 1).clamp(0, size[0] + 1).long()
-            sums.index_add_(1, row * (size[1] + 2) + column, values * share)
-    inner = sums.reshape(5, size[0] + 2, size[1] + 2)[:, 1:-1, 1:-1]
+    rows, columns = size[0] + 2, size[1] + 2
+    sums = torch.zeros(4, rows * columns, dtype=torch.float64, device=to_x.device)
+    hits = torch.zeros(rows * columns, device=to_x.device)
+    across, down = _split(to_x, columns), _split(to_y, rows)
+    room_CP = torch.empty_like(points.brings_CP)  # one for four: fresh memory is slow to come
+    for row, part in down:
+        start = row * columns
+        for column, share in across:
+            place, share = start + column, share * part
+            sums.index_add_(1, place, torch.mul(points.brings_CP, share, out=room_CP))
+            hits.index_add_(0, place, share)
+    inner, hits = (part.view(-1, rows, columns)[:, 1:-1, 1:-1] for part in (sums, hits))
     # Points lie 1/scale pixels apart, so a pixel that is fully reached has scale² as few of them.
-    covered = (inner[4] * view[2] ** 2 / REACHED).clamp(max=1).float()
-    return _close(inner[:4], covered)
+    return _close(inner, (hits[0] * view[2] ** 2 / REACHED).clamp(max=1))
+
+
+def _split(to: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
+    """Give the two pixels that a point falls between along one axis, and the share of each."""
+    low = to.floor()
+    share = to - low
+    first = (low + 1).clamp(0, count - 1).long()
+    second = (low + 2).clamp(0, count - 1).long()
+    return [(first, 1 - share), (second, share)]
 
 
 def _close(sums_CHW: Tensor, covered_HW: Tensor) -> Landing:
     """Mend cracks: where a surface is stretched, points lie so far apart that what is behind shows between them."""
     average = (sums_CHW[:3] / sums_CHW[3].clamp(min=1e-200)).float()
     order = torch.where(covered_HW > 0, average[2], -1.0)
-    closed = F.max_pool2d(order[None, None], 2 * CRACK + 1, 1, CRACK)
-    closed = -F.max_pool2d(-closed, 2 * CRACK + 1, 1, CRACK)[0, 0]
+    closed = lowest(highest(order, CRACK), CRACK)
     row, column = torch.nonzero(closed - order > STEP, as_tuple=True)
     padded = F.pad(sums_CHW[None], (CRACK,) * 4)[0]
     around = torch.zeros(4, len(row), dtype=torch.float64, device=row.device)
