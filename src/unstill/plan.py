@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
+from unstill.advice import advise
 from unstill.artifacts import ModelFiles, Plan, PreparedImage
 from unstill.catalog.find import find_model
 from unstill.catalog.layout import Variant
 from unstill.errors import MachineError, ModelError, RequestError
 from unstill.kernels.gate import try_kernel
 from unstill.model.weights import read_header
-from unstill.request import BUNDLED, DEFAULTS, Request, advise, settle
+from unstill.request import BUNDLED, DEFAULTS, Request, settle
 from unstill.values import Size
 
 PREFERRED = "svd-xt"
@@ -182,6 +183,9 @@ def refuse_foreign(request: Request, files: ModelFiles) -> None:
     if files.layout == "bundled":
         if request.dtype not in ("auto", "fp32"):
             raise RequestError(f"{files.name} runs in fp32: it is small", hint="leave dtype unset")
+        if request.steps_schedule != "karras":
+            raise RequestError(f"The levels of {request.steps_schedule} were made for SVD, not for {files.name}",
+                               hint="leave steps-schedule unset")  # fmt: skip
         return
     foreign = [name for name in ("camera", "move") if getattr(request, name) != DEFAULTS[name]]
     if foreign:

@@ -86,6 +86,10 @@ class Request:
         None, values.whole(1, 200), "Denoising steps: under 20 is visibly worse, over 30 rarely better.", "sampling", "1–200",
         aliases=("num_inference_steps", "num_steps"),
     )  # fmt: skip
+    steps_schedule: str = _choice(
+        "karras", ("karras", "ays"), "Noise levels of the steps: ays, made for ten steps, is lossy and quick; SVD only.",
+        "sampling",
+    )  # fmt: skip
     guidance: Guidance | None = _knob(
         None, values.guidance(0, 20), "How closely the frames keep to the picture, at the first and the last frame.",
         "sampling", "FIRST:LAST, 0–20", aliases=("min_guidance_scale", "max_guidance_scale"),
@@ -295,59 +299,17 @@ PRESETS = {
 }
 
 
+AYS_STEPS = 10  # that its levels were made for
+
+
 def settle(request: Request, family: str, frames: int) -> Request:
     """Fill every open knob of sampling and motion from the preset and the model; size and seed stay open."""
     standard = {"frames": frames, **PRESETS[request.preset].for_model(family)}
+    if request.steps_schedule == "ays":
+        standard["steps"] = AYS_STEPS
     missing = {name: value for name, value in standard.items() if getattr(request, name) is None}
     settled = request.replace(**missing)
     return settled.replace(play_fps=settled.file_fps)
-
-
-def advise(request: Request, family: str, trained_frames: int) -> list[str]:
-    """Say what to expect of settled values that lie outside what the model was trained on."""
-    said = []
-    if family == BUNDLED:
-        return _advise_pocket(request)
-    if request.noise is not None and request.noise > 0.135:
-        # Training drew log sigma ~ N(-3, 0.5²): two sigma end at exp(-2) = 0.135.
-        said.append(f"noise {request.noise:g} is above 0.135, the most seen in training: expect the clip to leave the picture")
-    if request.fps is not None and not 5 <= request.fps <= 30:
-        said.append(f"fps {request.fps} is outside 5–30, what was seen in training: expect odd or broken motion")
-    if request.frames is not None and request.frames != trained_frames and request.preset != "draft":
-        said.append(f"{request.frames} frames, but the model was trained on {trained_frames}: expect weaker motion or drift")
-    if request.steps is not None and request.steps < 20 and request.preset != "draft":
-        said.append(f"{request.steps} steps are few: under 20 is visibly worse")
-    if request.size is not None:
-        said.extend(_advise_size(request.size))
-    return said
-
-
-def _advise_pocket(request: Request) -> list[str]:
-    said = [
-        f"{name.replace('_', '-')} changes nothing here: pocket is small, and its frames are made one at a time"
-        for name in ("decode_chunk", "forward_chunk", "offload")
-        if getattr(request, name)
-    ]
-    if request.steps is not None and request.steps < 6:
-        said.append(f"{request.steps} steps are few for pocket: under 6 the motion is noisy")
-    if request.frames is not None and not 7 <= request.frames <= 49:
-        said.append(f"{request.frames} frames are outside 7–49, what pocket was trained on")
-    return said
-
-
-def _advise_size(size: Size) -> list[str]:
-    said = []
-    if size.width % 64 or size.height % 64:
-        said.append(f"size {size} is not a multiple of 64 on both sides: expect artefacts at the borders")
-    if size.area_px > 1.3 * NATIVE.area_px:
-        said.append(
-            f"size {size} is {size.area_px / NATIVE.area_px:.1f}× the trained area: expect repeated content and long runs"
-        )
-    elif size.area_px < 0.5 * NATIVE.area_px:
-        said.append(
-            f"size {size} is {size.area_px / NATIVE.area_px:.2f}× the trained area: expect less detail and odder motion"
-        )
-    return said
 
 
 @dataclass(frozen=True)

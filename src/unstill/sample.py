@@ -59,7 +59,7 @@ def sample(
         raise ResultError("The encoded picture is not finite: the encoder overflowed", hint="--dtype fp32, or bf16 on a GPU")
     denoise = engine.denoiser(engine.embed(image.source_HWC), encoded, plan)
     to_rgb = engine.fit_colours(encoded, pixels)
-    sigmas = engine.schedule.sigmas(plan.steps) if sigmas is None else sigmas
+    sigmas = engine.schedule.sigmas(plan.steps, plan.request.steps_schedule) if sigmas is None else sigmas
     total = len(sigmas) - 1
     # Latents stay float32 between steps; only the network's input is rounded to its dtype.
     x = draws.latents_BFCHW.to(encoded.device) * (sigmas.max() ** 2 + 1) ** 0.5

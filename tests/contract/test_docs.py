@@ -2,6 +2,7 @@
 
 import csv
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -219,3 +220,9 @@ def test_every_example_runs(name, newcomer):
         assert block.said in (None, done.stdout), f"{name}, line {block.line} says something else"
         ran += 1
     assert ran == sum(block.runs for block in BLOCKS[name]) > 0
+
+
+def test_the_readmes_table_of_speed_is_that_of_the_rows():
+    """After new rows: python bench/table.py --write"""
+    made = subprocess.run([sys.executable, "bench/table.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert made.strip() in (ROOT / "README.md").read_text()

@@ -64,6 +64,12 @@ def test_the_fast_engine_gives_the_same_frames(clip_of):
     assert np.abs(slow.frames.astype(int) - fast.frames).max() <= 1
 
 
+def test_another_schedule_is_another_clip_and_is_in_the_recipe(clip_of):
+    own, aligned = clip_of(), clip_of(steps_schedule="ays")
+    assert aligned.recipe["knobs"]["steps_schedule"] == "ays"
+    assert not np.array_equal(own.frames, aligned.frames)
+
+
 def test_decoding_in_chunks_gives_the_same_frames(clip_of):
     whole = clip_of()
     for chunk in (1, 2):

@@ -27,6 +27,20 @@ def test_one_step_is_enough_for_a_schedule():
     assert Schedule().sigmas(1).tolist() == [700.0, 0.0]
 
 
+def test_the_levels_of_ays_are_the_published_ones():
+    """Table 3 of Align Your Steps, with zero at the end; other numbers of steps lie on its line of logarithms."""
+    ten = [700, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0]
+    assert Schedule().sigmas(10, "ays").tolist() == pytest.approx(ten, rel=1e-6)
+    twenty = Schedule().sigmas(20, "ays").tolist()
+    assert twenty[::2] == pytest.approx(ten, rel=1e-6)
+    assert twenty[1] == pytest.approx(math.sqrt(700 * 54.5), rel=1e-6)
+
+
+def test_ays_is_for_the_noise_of_svd():
+    with pytest.raises(WeightsError, match=r"not from 0\.002 to 80"):
+        Schedule(0.002, 80.0).sigmas(10, "ays")
+
+
 @pytest.mark.parametrize("key", ["prediction_type", "timestep_type", "use_karras_sigmas"])
 def test_another_models_scheduler_is_refused_by_name(key):
     with pytest.raises(WeightsError, match=key):

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from unstill.advice import advise
 from unstill.errors import RequestError
-from unstill.request import ALIASES, DEFAULTS, KNOBS, Request, advise, equivalents, settle
+from unstill.request import ALIASES, DEFAULTS, KNOBS, Request, equivalents, settle
 from unstill.values import Guidance, Size
 
 
@@ -135,3 +136,10 @@ def test_fps_is_written_as_each_tool_counts_it():
 def test_equivalents_need_settled_settings():
     with pytest.raises(RequestError, match="settled"):
         equivalents(Request())
+
+
+def test_ays_brings_its_own_ten_steps_and_says_that_the_clip_is_another():
+    settled = settle(Request(steps_schedule="ays"), "svd-xt", 25)
+    assert settled.steps == 10
+    assert [line for line in advise(settled, "svd-xt", 25) if "another clip" in line]
+    assert settle(Request(steps_schedule="ays", steps=20), "svd-xt", 25).steps == 20

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unstill.advice import advise
 from unstill.cli import options, output
 from unstill.cli.help import Command
-from unstill.request import KNOBS, PRESETS, Equivalent, Request, advise, equivalents, settle
+from unstill.request import KNOBS, PRESETS, Equivalent, Request, equivalents, settle
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

@@ -154,6 +154,11 @@ def describe_told(request: Request) -> str:
     return camera + (f", move {request.move}" if request.move is not None else "")
 
 
+def describe_levels(request: Request) -> str:
+    """Say which noise levels the steps have, if not the model's own."""
+    return f" of {request.steps_schedule}" if request.steps_schedule != "karras" else ""
+
+
 def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list[tuple[str, str]]:
     """Say row by row what a run would do."""
     r = plan.request
@@ -165,7 +170,7 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list
         ("model", f"{plan.model.name}, {show_bytes(plan.weights_bytes)} of weights in {plan.dtype}{revision}"),
         ("clip", f"{size}, {frames} frames, {frames / r.file_fps:.1f} s at {r.file_fps:g} fps"),
         ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}{describe_told(r)}, {seed}"),
-        ("sampling", f"{plan.steps} steps, guidance {r.guidance}, {r.guidance_shape}"),
+        ("sampling", f"{plan.steps} steps{describe_levels(r)}, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", describe_chunk(plan)),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),
         ("file", "standard output" if out == "-" else out),

@@ -18,6 +18,8 @@ from torch import Tensor
 from unstill.errors import WeightsError
 
 RHO = 7.0  # Karras et al. 2022, table 1
+# Sabour, Fidler and Kreis 2024, "Align Your Steps", table 3: ten steps for SVD, the last of which ends at zero here.
+AYS = (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002)
 
 Network = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -41,12 +43,27 @@ class Schedule:
             )
         return cls(float(config.get("sigma_min") or cls.sigma_min), float(config.get("sigma_max") or cls.sigma_max))
 
-    def sigmas(self, steps: int) -> Tensor:
+    def sigmas(self, steps: int, kind: str = "karras") -> Tensor:
         """Return steps + 1 noise levels from high to zero, in float32 on the CPU."""
+        if kind == "ays":
+            return self._align(steps)
         ramp = np.linspace(0, 1, steps)
         high, low = self.sigma_max ** (1 / RHO), self.sigma_min ** (1 / RHO)
         levels = (high + ramp * (low - high)) ** RHO
         return torch.from_numpy(np.append(levels, 0.0).astype(np.float32))
+
+    def _align(self, steps: int) -> Tensor:
+        """Return the published levels, or as many between them on a line of their logarithms."""
+        if (self.sigma_max, self.sigma_min) != (AYS[0], AYS[-1]):
+            own = f"from {self.sigma_min} to {self.sigma_max:g}"
+            raise WeightsError(
+                f"The levels of ays are for noise from {AYS[-1]} to {AYS[0]:g}, not {own}",
+                hint="--steps-schedule karras",
+            )
+        place = np.linspace(0, 1, steps + 1)
+        levels = np.exp(np.interp(place, np.linspace(0, 1, len(AYS)), np.log(AYS)))
+        levels[-1] = 0.0
+        return torch.from_numpy(levels.astype(np.float32))
 
 
 def guidance_over_frames(first: float, last: float, shape: str, frames: int) -> Tensor:

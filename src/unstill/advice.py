@@ -1,0 +1,65 @@
+"""What to expect of settings before anything runs: those that lie outside what a model was trained on, or change nothing.
+
+It does not know pictures or machines.
+"""
+
+from __future__ import annotations
+
+from unstill.request import BUNDLED, NATIVE, Request
+from unstill.values import Size
+
+
+def advise(request: Request, family: str, trained_frames: int) -> list[str]:
+    """Say what to expect of settled values that lie outside what the model was trained on."""
+    said = []
+    if family == BUNDLED:
+        return _advise_pocket(request)
+    if request.noise is not None and request.noise > 0.135:
+        # Training drew log sigma ~ N(-3, 0.5²): two sigma end at exp(-2) = 0.135.
+        said.append(f"noise {request.noise:g} is above 0.135, the most seen in training: expect the clip to leave the picture")
+    if request.fps is not None and not 5 <= request.fps <= 30:
+        said.append(f"fps {request.fps} is outside 5–30, what was seen in training: expect odd or broken motion")
+    if request.frames is not None and request.frames != trained_frames and request.preset != "draft":
+        said.append(f"{request.frames} frames, but the model was trained on {trained_frames}: expect weaker motion or drift")
+    said.extend(_advise_steps(request))
+    if request.size is not None:
+        said.extend(_advise_size(request.size))
+    return said
+
+
+def _advise_steps(request: Request) -> list[str]:
+    if request.steps is None:
+        return []
+    if request.steps_schedule == "ays":
+        return ["steps-schedule ays: other noise levels than the model's own, so another clip in fewer steps"]
+    if request.steps < 20 and request.preset != "draft":
+        return [f"{request.steps} steps are few: under 20 is visibly worse"]
+    return []
+
+
+def _advise_pocket(request: Request) -> list[str]:
+    said = [
+        f"{name.replace('_', '-')} changes nothing here: pocket is small, and its frames are made one at a time"
+        for name in ("decode_chunk", "forward_chunk", "offload")
+        if getattr(request, name)
+    ]
+    if request.steps is not None and request.steps < 6:
+        said.append(f"{request.steps} steps are few for pocket: under 6 the motion is noisy")
+    if request.frames is not None and not 7 <= request.frames <= 49:
+        said.append(f"{request.frames} frames are outside 7–49, what pocket was trained on")
+    return said
+
+
+def _advise_size(size: Size) -> list[str]:
+    said = []
+    if size.width % 64 or size.height % 64:
+        said.append(f"size {size} is not a multiple of 64 on both sides: expect artefacts at the borders")
+    if size.area_px > 1.3 * NATIVE.area_px:
+        said.append(
+            f"size {size} is {size.area_px / NATIVE.area_px:.1f}× the trained area: expect repeated content and long runs"
+        )
+    elif size.area_px < 0.5 * NATIVE.area_px:
+        said.append(
+            f"size {size} is {size.area_px / NATIVE.area_px:.2f}× the trained area: expect less detail and odder motion"
+        )
+    return said
