@@ -31,6 +31,7 @@ def no_settings_of_the_user(monkeypatch, tmp_path_factory):
     empty = tmp_path_factory.getbasetemp() / "home"
     empty.mkdir(exist_ok=True)
     monkeypatch.setenv("UNSTILL_CONFIG", str(empty / "none.toml"))
+    monkeypatch.setenv("UNSTILL_RUNS", str(tmp_path_factory.mktemp("runs")))
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
 

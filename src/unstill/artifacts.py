@@ -125,6 +125,7 @@ class Latents:
 
     values_BFCHW: torch.Tensor
     to_rgb: torch.Tensor  # [C + 1, 3]: latents and a one, to colours in 0–1
+    repairs: tuple[str, ...] = ()  # what had to be done again in float32
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,21 +11,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import unstill
-from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Watch
+from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Report, Watch
 from unstill.check import check
 from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine
 from unstill.engine.memory_errors import explain_memory
-from unstill.errors import WriteError
+from unstill.errors import Cancelled, ResultError, WriteError
 from unstill.plan import choose_model, look_at_machine, make_plan
 from unstill.prepare import Source, prepare
 from unstill.request import Request
+from unstill.runs import Run, Runs
 from unstill.sample import sample
 from unstill.write import check_target, write
 
@@ -35,36 +37,84 @@ def ignore(progress: Progress) -> None:
 
 
 def animate(
-    picture: Source, *, out: str | Path | None = None, watch: Watch = ignore, load: Load = load_engine, **knobs: Any
+    picture: Source,
+    *,
+    out: str | Path | None = None,
+    watch: Watch = ignore,
+    load: Load = load_engine,
+    runs: Runs | None = None,
+    **knobs: Any,
 ) -> Clip:
     """Animate one picture; every knob of `unstill animate --help` is a keyword here."""
-    return generate(Request.from_mapping(knobs), picture, None if out is None else Path(out), watch=watch, load=load)
+    request = Request.from_mapping(knobs)
+    return generate(request, picture, None if out is None else Path(out), watch=watch, load=load, runs=runs)
 
 
 def generate(
-    request: Request, picture: Source, out: Path | None = None, *, watch: Watch = ignore, load: Load = load_engine
+    request: Request,
+    picture: Source,
+    out: Path | None = None,
+    *,
+    watch: Watch = ignore,
+    load: Load = load_engine,
+    runs: Runs | None = None,
 ) -> Clip:
-    """Make the clip that the request describes, and write it if `out` says where."""
+    """Make the clip that the request describes, and write it if `out` says where; `runs` keep steps to go on from."""
     if out is not None:
         check_target(out, request)  # a clip that has nowhere to go is not worth an hour
         refuse_replacing(out, picture)
     clock = Clock(watch)
     with clock.stage("prepare"):
         image, plan = foresee(request, picture)
-    with clock.stage("load"):
-        engine = load(plan)
-    with clock.stage("sample"):
-        latents = run_steps(plan, image, engine, watch)
+        plan, run = (plan, None) if runs is None else runs.open(plan, image, request, tell_source(picture, out))
+    try:
+        with clock.stage("load"):
+            engine = load(plan)
+        with clock.stage("sample"):
+            latents = run_steps(plan, image, engine, watch, run)
+        frames, report = finish(plan, image, latents, engine, clock)
+        report = replace(report, stages_s=clock.stages_s, peak_bytes=engine.peak_bytes())
+        writer = write if run is None else partial(write_and_forget, run)
+        clip = Clip(to_bytes(frames), report, write_recipe(plan, image), plan.request, writer)
+        if out is None:
+            return clip
+        with clock.stage("write"):
+            return replace(clip, path=clip.save(out))
+    except BaseException:
+        if run is not None:
+            run.leave()
+        raise
+
+
+def finish(plan: Plan, image: PreparedImage, latents: Latents, engine: Engine, clock: Clock) -> tuple[Frames, Report]:
+    """Decode and check; what half precision has broken is decoded once more in float32."""
+    repairs = list(latents.repairs)
     with clock.stage("decode"):
-        frames = decode(plan, image, latents, engine, watch)
+        frames = decode(plan, image, latents, engine, clock.watch)
     with clock.stage("check"):
-        report = check(plan, image, frames)
-    report = replace(report, stages_s=clock.stages_s, peak_bytes=engine.peak_bytes())
-    clip = Clip(to_bytes(frames), report, write_recipe(plan, image), plan.request, write)
-    if out is None:
-        return clip
-    with clock.stage("write"):
-        return replace(clip, path=clip.save(out))
+        try:
+            report = check(plan, image, frames)
+        except ResultError as error:
+            if plan.dtype == "fp32":
+                raise
+            with engine.widened():
+                frames = decode(plan, image, latents, engine, clock.watch)
+            report = check(plan, image, frames)
+            repairs.append(f"{error.message} in {plan.dtype}: decoded once more in float32")
+    return frames, replace(report, warnings=(*report.warnings, *repairs))
+
+
+def tell_source(picture: Source, out: Path | None) -> dict[str, str | None]:
+    """Say where a run's picture is and where its clip goes, as far as that can be said."""
+    where = str(Path(picture).resolve()) if isinstance(picture, (str, Path)) and Path(picture).exists() else None
+    return {"picture": where, "out": None if out is None else str(out.resolve())}
+
+
+def write_and_forget(run: Run, clip: Clip, path: Path, request: Request) -> Path:
+    """Write, and only then let go of the steps that were kept."""
+    path = write(clip, path, request)
+    run.finish()
+    return path
 
 
 def refuse_replacing(out: Path, picture: Source) -> None:
@@ -81,15 +131,26 @@ def foresee(request: Request, picture: Source) -> tuple[PreparedImage, Plan]:
     return image, make_plan(request, image, files, machine, notes)
 
 
-def run_steps(plan: Plan, image: PreparedImage, engine: Engine, watch: Watch) -> Latents:
-    """Sample to the end, telling the watcher of each step."""
-    latents = None
-    for step in sample(plan, image, engine):
-        watch(Progress("sample", step.number, step.total, step))
-        latents = step.latents
-    assert latents is not None
+def run_steps(plan: Plan, image: PreparedImage, engine: Engine, watch: Watch, run: Run | None = None) -> Latents:
+    """Sample to the end, telling the watcher of each step; what breaks off is kept."""
+    last = None if run is None else run.step
+    is_kept = True
+    try:
+        for step in sample(plan, image, engine, resume=last):
+            last, is_kept = step, False
+            if run is not None:
+                is_kept = run.offer(step)
+            watch(Progress("sample", step.number, step.total, step))
+    except BaseException as error:
+        if run is not None and last is not None:
+            if not is_kept:
+                run.keep(last)
+            if isinstance(error, Cancelled):
+                error.hint = run.trouble or f"the same command goes on after step {last.number}"
+        raise
+    assert last is not None
     engine.wait()  # steps are queued on a GPU: without this their time would count as decoding
-    return latents
+    return last.latents
 
 
 def to_bytes(frames: Frames) -> Any:
@@ -116,12 +177,12 @@ class Clock:
 
     def __init__(self, watch: Watch) -> None:
         self.stages_s: dict[str, float] = {}
-        self._watch = watch
+        self.watch = watch
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Announce a stage, run it, and note its seconds."""
-        self._watch(Progress(name, 0, 1))
+        self.watch(Progress(name, 0, 1))
         start = time.perf_counter()
         with explain_memory(name):
             yield

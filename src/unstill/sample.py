@@ -7,7 +7,8 @@ same clip on every device. It does not know how networks are run.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from unstill.errors import ResultError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+CHECK_FILES = "`unstill models` says which files are used; pull them anew if others make clips of them neither"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +56,10 @@ def sample(
     """
     draws = draws or draw(plan, engine)
     pixels = scale_pixels(image.canvas_HWC)
-    assert plan.request.noise is not None
-    encoded = engine.encode(pixels + plan.request.noise * draws.picture_BCHW)
-    if not bool(encoded.isfinite().all()):
-        raise ResultError("The encoded picture is not finite: the encoder overflowed", hint="--dtype fp32, or bf16 on a GPU")
-    denoise = engine.denoiser(engine.embed(image.source_HWC), encoded, plan)
+    repairs: list[str] = []
+    encoded = _encode(pixels, draws, plan, engine, repairs)
+    embedding = engine.embed(image.source_HWC)
+    denoise = engine.denoiser(embedding, encoded, plan)
     to_rgb = engine.fit_colours(encoded, pixels)
     sigmas = engine.schedule.sigmas(plan.steps, plan.request.steps_schedule) if sigmas is None else sigmas
     total = len(sigmas) - 1
@@ -69,9 +71,44 @@ def sample(
     for number in range(done, total):
         sigma, target = sigmas[number], sigmas[number + 1]
         denoised = denoise(x, sigma)
+        if not is_finite(denoised):
+            with _widened(plan, engine, f"step {number + 1}", repairs):
+                denoised = engine.denoiser(engine.embed(image.source_HWC), encoded.float(), plan)(x, sigma)
+            _refuse(denoised, f"Step {number + 1}")
         x = x + (x - denoised) / sigma * (target - sigma)
-        changed = yield Step(number + 1, total, float(target), Latents(x, to_rgb), denoised)
+        changed = yield Step(number + 1, total, float(target), Latents(x, to_rgb, tuple(repairs)), denoised)
         x = x if changed is None else changed
+
+
+def _encode(pixels_BCHW: Tensor, draws: Draws, plan: Plan, engine: Engine, repairs: list[str]) -> Tensor:
+    assert plan.request.noise is not None
+    noised = pixels_BCHW + plan.request.noise * draws.picture_BCHW
+    encoded = engine.encode(noised)
+    if not is_finite(encoded):
+        with _widened(plan, engine, "the picture's encoding", repairs):
+            encoded = engine.encode(noised).to(encoded.dtype)
+        _refuse(encoded, "The encoded picture")
+    return encoded
+
+
+def is_finite(x: Tensor) -> bool:
+    """Say whether no number is infinite or none at all."""
+    return bool(x.isfinite().all())
+
+
+@contextmanager
+def _widened(plan: Plan, engine: Engine, what: str, repairs: list[str]) -> Iterator[None]:
+    """Repeat in float32 what overflowed in half precision; float32 itself has no wider one to go to."""
+    if plan.dtype == "fp32":
+        raise ResultError(f"{what[0].upper()}{what[1:]} is not finite", hint=CHECK_FILES)
+    with engine.widened():
+        yield
+    repairs.append(f"{what} was not finite in {plan.dtype} and was repeated in float32")
+
+
+def _refuse(x: Tensor, what: str) -> None:
+    if not is_finite(x):
+        raise ResultError(f"{what} is not finite, in float32 neither", hint=CHECK_FILES)
 
 
 def scale_pixels(canvas_HWC: NDArray[np.uint8]) -> Tensor:

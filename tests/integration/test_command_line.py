@@ -115,6 +115,13 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
+def watch(words):
+    """Run a command to its end; return what it said."""
+    terminal = Terminal(words)
+    terminal.end()
+    return terminal.said
+
+
 def list_names(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -395,8 +402,35 @@ def test_ctrl_c_stops_after_the_step_with_130_and_no_file(miniature, place):
     terminal.read_until(r"Ctrl-C again stops at once")
     assert terminal.end() == 130
     assert re.search(r"/200[^\n]*\r\x1b\[2KStopping after", terminal.seen)  # the line is taken away, not left above
-    assert re.search(r"error: Stopped after step \d+ of 200; nothing was written", terminal.said)
+    stopped = re.search(r"error: Stopped after step (\d+) of 200; nothing was written", terminal.said)
+    assert f"hint: the same command goes on after step {stopped[1]}" in terminal.said
     assert list_names(place) == ["photo.png"]
+    assert f"step {stopped[1]} of 200" in watch(["resume", "--list"])
+
+
+def test_resume_goes_on_with_the_last_run(miniature, place):
+    words = [
+        "animate",
+        "photo.png",
+        "-o",
+        "clip.gif",
+        "--model",
+        str(miniature),
+        "--size",
+        "128x64",
+        "--frames",
+        "4",
+        "--steps",
+        "40",
+    ]
+    terminal = Terminal(words)
+    terminal.read_until(r"\d/40")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    said = watch(["resume"])
+    assert re.search(r"going on after step \d+ of 40", said)
+    assert list_names(place) == ["clip.gif", "photo.png"]
+    assert "there is nothing to go on with" in watch(["resume"])
 
 
 def test_a_second_ctrl_c_stops_at_once(miniature, place):

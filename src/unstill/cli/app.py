@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from unstill import __version__
-from unstill.cli import again, animate, completion, config, doctor, explain, help, inspect, models
+from unstill.cli import again, animate, completion, config, doctor, explain, help, inspect, models, resume
 
 BEGIN = """\
   unstill animate photo.jpg
@@ -28,6 +28,7 @@ def app(context: click.Context, version: bool) -> None:
 for command in (
     animate.animate,
     again.again,
+    resume.resume,
     explain.explain,
     inspect.inspect,
     models.models,

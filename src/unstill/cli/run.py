@@ -153,11 +153,12 @@ def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[s
         display(progress)
 
     def animate(path: Path | None) -> Clip:
-        return generate(request, target.picture, path, watch=watch, load=load)
+        return generate(request, target.picture, path, watch=watch, load=load, runs=Runs())
 
     with stop, display:
         from unstill.engine import load_engine  # torch comes with them, 1 to 3 s: the line is there by then
         from unstill.generate import generate
+        from unstill.runs import Runs
 
         if target.out == STREAM:
             clip = _stream(animate, request)

@@ -6,6 +6,7 @@ Engines know nothing of requests, pictures or files beyond the plan they are giv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,6 +50,9 @@ class Engine(Protocol):
 
     def decode(self, latents_FCHW: Tensor, plan: Plan, image: PreparedImage) -> Reel:
         """Make frames of latents, some at a time: [F, C, H, W], float32 in [−1, 1], on the CPU."""
+
+    def widened(self) -> AbstractContextManager[None]:
+        """Run in float32 for a while; afterwards everything is in its own dtype again, whatever happens."""
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""

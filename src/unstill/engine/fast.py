@@ -28,6 +28,10 @@ class FastEngine(ReferenceEngine):
         # Folded on the CPU, where what becomes a table stays.
         return FastUNet(load_unet(plan.model, self.dtype, "cpu")).to(rests)
 
+    def list_parts(self) -> list[nn.Module]:
+        """List the networks."""
+        return [*super().list_parts(), self.decoder]
+
     @torch.no_grad()
     def _decode(self, latents_FCHW: Tensor, plan: Plan) -> Tensor:
         latents = 1 / self.latent_scale * latents_FCHW.to(self.device, self.dtype)

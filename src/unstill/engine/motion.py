@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -122,6 +123,10 @@ class MotionEngine:
         motion, speed = read_motion(latents_FCHW.float(), plan)
         made = film(picture_CHW, motion, plan.frames, speed)
         return Reel(_scale(made.frames), made.view)
+
+    def widened(self) -> AbstractContextManager[None]:
+        """Change nothing: it is float32."""
+        return nullcontext()
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""

@@ -132,6 +132,24 @@ class ReferenceEngine:
         finally:
             self.vae.to(self.dtype)
 
+    def list_parts(self) -> list[nn.Module]:
+        """List the networks."""
+        return [self.tower, self.vae, self.unet]
+
+    @contextmanager
+    def widened(self) -> Iterator[None]:
+        """Run in float32 for a while: halves become floats and halves again without loss."""
+        before = self.dtype
+        try:
+            self.dtype = torch.float32
+            for part in self.list_parts():
+                part.to(torch.float32)
+            yield
+        finally:
+            self.dtype = before
+            for part in self.list_parts():
+                part.to(before)
+
     def wait(self) -> None:
         """Return when the device has done what it was given."""
         wait(self.device)
