@@ -43,7 +43,7 @@ def run_child(folder: str, engine: str, started: float) -> None:
 
     from unstill.artifacts import Progress
     from unstill.engine import load_engine
-    from unstill.generate import foresee, run_steps
+    from unstill.generate import Sampling, foresee
     from unstill.request import Request
 
     seen = [f"torch imported {time.time() - started:.1f} s"]
@@ -58,7 +58,7 @@ def run_child(folder: str, engine: str, started: float) -> None:
     seen.append(f"planned {time.time() - started:.1f} s")
     made = load_engine(plan)
     seen.append(f"loaded {time.time() - started:.1f} s")
-    run_steps(plan, image, made, watch)
+    Sampling(image, made, watch).go_on(plan)
     print(", ".join(seen))
 
 

@@ -137,7 +137,7 @@ def make_ours(asked: argparse.Namespace, picture: Image.Image, dtype: str, engin
     """Load ours; return a run of it."""
     from unstill.decode import decode
     from unstill.engine import Keep
-    from unstill.generate import foresee, ignore, run_steps
+    from unstill.generate import Sampling, foresee, ignore
     from unstill.request import Request
 
     keep = Keep()
@@ -147,7 +147,7 @@ def make_ours(asked: argparse.Namespace, picture: Image.Image, dtype: str, engin
     def run(steps: int) -> Made:
         image, plan = foresee(Request.from_mapping({**knobs, "steps": steps}), picture)
         engine = keep(plan)
-        latents = run_steps(plan, image, engine, ignore)
+        latents = Sampling(image, engine, ignore).go_on(plan)
         return Made(latents.values_BFCHW[0].cpu(), decode(plan, image, latents, engine, ignore).values_FCHW)
 
     return run

@@ -24,6 +24,7 @@ from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine
 from unstill.engine.memory_errors import explain_memory
 from unstill.errors import Cancelled, ResultError, WriteError
+from unstill.ladder import Ladder, load_with_less
 from unstill.plan import choose_model, look_at_machine, make_plan
 from unstill.prepare import Source, prepare
 from unstill.request import Request
@@ -69,13 +70,18 @@ def generate(
         plan, run = (plan, None) if runs is None else runs.open(plan, image, request, tell_source(picture, out))
     try:
         with clock.stage("load"):
-            engine = load(plan)
-        with clock.stage("sample"):
-            latents = run_steps(plan, image, engine, watch, run)
-        frames, report = finish(plan, image, latents, engine, clock)
+            plan, engine, said = load_with_less(plan, load)
+        ladder = Ladder(plan, engine, said)
+        try:
+            with clock.stage("sample"):
+                sampling = Sampling(image, engine, watch, run)
+                latents = ladder.run("sample", sampling.go_on)
+            pixels, report = finish(ladder, image, latents, clock)
+        finally:
+            ladder.restore()
         report = replace(report, stages_s=clock.stages_s, peak_bytes=engine.peak_bytes())
         writer = write if run is None else partial(write_and_forget, run)
-        clip = Clip(to_bytes(frames), report, write_recipe(plan, image), plan.request, writer)
+        clip = Clip(pixels, report, write_recipe(plan, image), plan.request, writer)
         if out is None:
             return clip
         with clock.stage("write"):
@@ -86,22 +92,27 @@ def generate(
         raise
 
 
-def finish(plan: Plan, image: PreparedImage, latents: Latents, engine: Engine, clock: Clock) -> tuple[Frames, Report]:
-    """Decode and check; what half precision has broken is decoded once more in float32."""
-    repairs = list(latents.repairs)
+def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Any, Report]:
+    """Decode, check and round to 8 bits; what half precision has broken is decoded once more in float32."""
+    engine, repairs = ladder.engine, list(latents.repairs)
+
+    def decode_all(plan: Plan) -> Frames:
+        return decode(plan, image, latents, engine, clock.watch)
+
     with clock.stage("decode"):
-        frames = decode(plan, image, latents, engine, clock.watch)
+        frames = ladder.run("decode", decode_all)
     with clock.stage("check"):
         try:
-            report = check(plan, image, frames)
+            report = check(ladder.plan, image, frames)
         except ResultError as error:
-            if plan.dtype == "fp32":
+            if ladder.plan.dtype == "fp32":
                 raise
             with engine.widened():
-                frames = decode(plan, image, latents, engine, clock.watch)
-            report = check(plan, image, frames)
-            repairs.append(f"{error.message} in {plan.dtype}: decoded once more in float32")
-    return frames, replace(report, warnings=(*report.warnings, *repairs))
+                frames = ladder.run("decode", decode_all)
+            report = check(ladder.plan, image, frames)
+            repairs.append(f"{error.message} in {ladder.plan.dtype}: decoded once more in float32")
+        pixels = to_bytes(frames)
+    return pixels, replace(report, warnings=(*report.warnings, *repairs, *ladder.said))
 
 
 def tell_source(picture: Source, out: Path | None) -> dict[str, str | None]:
@@ -131,26 +142,35 @@ def foresee(request: Request, picture: Source) -> tuple[PreparedImage, Plan]:
     return image, make_plan(request, image, files, machine, notes)
 
 
-def run_steps(plan: Plan, image: PreparedImage, engine: Engine, watch: Watch, run: Run | None = None) -> Latents:
-    """Sample to the end, telling the watcher of each step; what breaks off is kept."""
-    last = None if run is None else run.step
-    is_kept = True
-    try:
-        for step in sample(plan, image, engine, resume=last):
-            last, is_kept = step, False
-            if run is not None:
-                is_kept = run.offer(step)
-            watch(Progress("sample", step.number, step.total, step))
-    except BaseException as error:
-        if run is not None and last is not None:
-            if not is_kept:
-                run.keep(last)
-            if isinstance(error, Cancelled):
-                error.hint = run.trouble or f"the same command goes on after step {last.number}"
-        raise
-    assert last is not None
-    engine.wait()  # steps are queued on a GPU: without this their time would count as decoding
-    return last.latents
+class Sampling:
+    """The steps of one clip: they go on from the last one that was done, in this run or one that broke off."""
+
+    def __init__(self, image: PreparedImage, engine: Engine, watch: Watch, run: Run | None = None) -> None:
+        self.image, self.engine, self.watch, self.run = image, engine, watch, run
+        self.last = None if run is None else run.step
+        self._is_kept = True
+
+    def go_on(self, plan: Plan) -> Latents:
+        """Sample to the end, telling the watcher of each step; what breaks off is kept."""
+        try:
+            for step in sample(plan, self.image, self.engine, resume=self.last):
+                self.last, self._is_kept = step, self.run is not None and self.run.offer(step)
+                self.watch(Progress("sample", step.number, step.total, step))
+        except BaseException as error:
+            self._keep(error)
+            raise
+        assert self.last is not None
+        self.engine.wait()  # steps are queued on a GPU: without this their time would count as decoding
+        return self.last.latents
+
+    def _keep(self, error: BaseException) -> None:
+        if self.run is None or self.last is None:
+            return
+        if not self._is_kept:
+            self.run.keep(self.last)
+            self._is_kept = True
+        if isinstance(error, Cancelled):
+            error.hint = self.run.trouble or f"the same command goes on after step {self.last.number}"
 
 
 def to_bytes(frames: Frames) -> Any:

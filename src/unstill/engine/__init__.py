@@ -54,6 +54,12 @@ class Engine(Protocol):
     def widened(self) -> AbstractContextManager[None]:
         """Run in float32 for a while; afterwards everything is in its own dtype again, whatever happens."""
 
+    def step_down(self, stage: str, plan: Plan) -> tuple[Plan, str] | None:
+        """Arrange to do a stage (sample, decode) with less memory; say how, or give nothing where there is no less."""
+
+    def restore(self) -> None:
+        """Take back every step down."""
+
     def wait(self) -> None:
         """Return when the device has done what it was given."""
 

@@ -32,6 +32,12 @@ class FastEngine(ReferenceEngine):
         """List the networks."""
         return [*super().list_parts(), self.decoder]
 
+    def _sample_less(self, plan: Plan) -> tuple[Plan, str] | None:
+        return None
+
+    def _decode_less(self, plan: Plan) -> tuple[Plan, str] | None:
+        return super()._decode_less(plan) if plan.decode_chunk > 1 else None  # its buffer is on the device
+
     @torch.no_grad()
     def _decode(self, latents_FCHW: Tensor, plan: Plan) -> Tensor:
         latents = 1 / self.latent_scale * latents_FCHW.to(self.device, self.dtype)

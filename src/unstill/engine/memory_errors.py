@@ -11,9 +11,10 @@ from unstill.errors import MachineError
 
 LESS_MEMORY = {  # what to try where memory ran out
     "load": "--offload keeps one part of the model on the device at a time; --dtype fp16 halves it",
-    "sample": "--offload, --forward-chunk 5, or a smaller --size",
-    "decode": "--decode-chunk 4 decodes four frames at a time (brightness may step at the seams), or a smaller --size",
+    "sample": "--offload, fewer --frames, or a smaller --size",
+    "decode": "--offload, or a smaller --size",
 }
+ELSEWHERE = "close other programs, or a smaller --size"
 # CUDA has a class for it; the CPU's and Apple's allocators raise a plain RuntimeError with these words.
 ALLOCATORS = ("DefaultCPUAllocator", "MPS backend out of memory", "not enough memory", "can't allocate memory")
 
@@ -24,10 +25,12 @@ def explain_memory(stage: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if not _is_memory(error):
+        if not is_memory(error):
             raise
         told = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise MachineError(f"The device has too little memory to {stage}: {told}", hint=LESS_MEMORY.get(stage)) from error
+        raise MachineError(
+            f"The device has too little memory to {stage}: {told}", hint=LESS_MEMORY.get(stage, ELSEWHERE)
+        ) from error
 
 
 @contextmanager
@@ -36,10 +39,11 @@ def annotate_memory(stage: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if _is_memory(error) and stage in LESS_MEMORY:
+        if is_memory(error) and stage in LESS_MEMORY:
             error.add_note(f"hint: {LESS_MEMORY[stage]}")
         raise
 
 
-def _is_memory(error: Exception) -> bool:
+def is_memory(error: Exception) -> bool:
+    """Say whether an error means that memory ran out."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in ALLOCATORS)

@@ -128,6 +128,13 @@ class MotionEngine:
         """Change nothing: it is float32."""
         return nullcontext()
 
+    def step_down(self, stage: str, plan: Plan) -> tuple[Plan, str] | None:
+        """Give nothing: it is as small as it gets."""
+        return None
+
+    def restore(self) -> None:
+        """Do nothing: nothing was changed."""
+
     def wait(self) -> None:
         """Return when the device has done what it was given."""
         wait(self.device)

@@ -29,3 +29,15 @@ class Places:
             part.to(self.device)
             self._there = part  # only now: a move that fails leaves nothing on the device
         yield
+
+    def clear(self, parts: list[nn.Module]) -> None:
+        """Begin to offload: nothing stays on the device but what runs next."""
+        self.offload, self._there = True, None
+        for part in parts:
+            part.to("cpu")
+
+    def fill(self, parts: list[nn.Module]) -> None:
+        """Have all parts on the device again, for good."""
+        self.offload, self._there = False, None
+        for part in parts:
+            part.to(self.device)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ from unstill.engine.device import peak_bytes, wait
 from unstill.engine.offload import Places
 from unstill.model.clip import clip_pixels
 from unstill.model.denoiser import Conditions, Denoiser, Schedule, guidance_over_frames
+from unstill.model.unet import UNet
 from unstill.model.weights import load_image_tower, load_unet, load_vae
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class ReferenceEngine:
         self.vae = load_vae(plan.model, self.dtype, rests)
         self.unet = self._load_unet(plan, rests)
         self.places = Places(self.device, offload=plan.request.offload)
+        self.plan = plan
         self.schedule = Schedule.from_config(plan.model.configs.get("scheduler", {}))
         self.latent_scale = self.vae.scaling_factor
         extractor = plan.model.configs.get("feature_extractor", {})
@@ -136,6 +139,40 @@ class ReferenceEngine:
         """List the networks."""
         return [self.tower, self.vae, self.unet]
 
+    def step_down(self, stage: str, plan: Plan) -> tuple[Plan, str] | None:
+        """Arrange to do a stage with less memory: parts in turn, then fewer frames at once, then frames in host memory."""
+        if not self.places.offload and self.device.type != "cpu":
+            self.places.clear(self.list_parts())
+            return plan, "parts of the model take turns on the device"
+        return self._decode_less(plan) if stage == "decode" else self._sample_less(plan)
+
+    def _sample_less(self, plan: Plan) -> tuple[Plan, str] | None:
+        chunk = plan.request.forward_chunk or plan.frames
+        if chunk == 1:
+            return None
+        chunk = max(1, chunk // 5)
+        self._set_forward_chunk(chunk)
+        return _with_knobs(plan, forward_chunk=chunk), f"feed-forwards run {chunk} frames at a time"
+
+    def _decode_less(self, plan: Plan) -> tuple[Plan, str] | None:
+        if plan.decode_chunk > 1:
+            chunk = max(1, min(plan.decode_chunk, plan.frames) // 4)
+            return replace(plan, decode_chunk=chunk), f"{chunk} of {plan.frames} frames at a time"
+        if not plan.parks and self.device.type != "cpu":
+            return replace(plan, parks=True), "what is decoded waits in host memory"
+        return None
+
+    def restore(self) -> None:
+        """Take back every step down."""
+        asked = self.plan.request
+        if not asked.offload and self.places.offload:
+            self.places.fill(self.list_parts())
+        self._set_forward_chunk(asked.forward_chunk)
+
+    def _set_forward_chunk(self, chunk: int | None) -> None:
+        if isinstance(self.unet, UNet):
+            self.unet.set_forward_chunk(chunk)
+
     @contextmanager
     def widened(self) -> Iterator[None]:
         """Run in float32 for a while: halves become floats and halves again without loss."""
@@ -157,6 +194,10 @@ class ReferenceEngine:
     def peak_bytes(self) -> int | None:
         """Return the most device memory held since the last call; on a CPU the most this process ever held."""
         return peak_bytes(self.device)
+
+
+def _with_knobs(plan: Plan, **knobs: object) -> Plan:
+    return replace(plan, request=plan.request.replace(**knobs))
 
 
 # Of OpenAI's CLIP, used by every SVD checkpoint; for single files that come without preprocessor_config.json.

@@ -1,0 +1,125 @@
+"""ladder.py: memory that runs out at any allocation costs time, never the clip, and the next clip does not notice."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unstill import animate
+from unstill.engine import Keep, load_engine
+from unstill.engine.offload import Places
+from unstill.errors import MachineError
+from unstill.runs import Runs
+
+TINY = {"size": "128x64", "frames": 3, "steps": 3, "seed": 5, "device": "cpu"}
+POINTS = 25  # of a run at which memory runs out; every one of them fails a run of its own
+
+
+class Allocator(TorchDispatchMode):
+    """A device that refuses the Nth request for memory, once or from then on."""
+
+    def __init__(self, refused=None, *, always=False):
+        super().__init__()
+        self.count, self.refused, self.always = 0, refused, always
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        if self.refused is not None and (self.count == self.refused or (self.always and self.count > self.refused)):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return Keep()
+
+
+@pytest.fixture
+def clip_of(miniature, photo, kept):
+    return lambda **more: animate(photo, **{"model": str(miniature), "load": kept, **TINY, **more})
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_memory_may_run_out_at_any_allocation(clip_of, engine):
+    """The clip is made, the report says how, and the next one is that of a fresh process, bit for bit."""
+    clean = clip_of(engine=engine)
+    with Allocator() as allocator:
+        clip_of(engine=engine)
+    finished = 0
+    for refused in np.linspace(1, allocator.count, POINTS).astype(int):
+        try:
+            with Allocator(int(refused)):
+                clip = clip_of(engine=engine)
+            assert np.abs(clip.frames.astype(int) - clean.frames).max() <= 1
+            finished += any("memory ran out" in line for line in clip.report.warnings)
+        except MachineError as error:
+            assert "too little memory" in error.message and error.hint
+        assert np.array_equal(clip_of(engine=engine).frames, clean.frames), f"after a refusal of number {refused}"
+    assert finished > POINTS / 2 if engine == "reference" else finished
+
+
+def test_what_was_sampled_is_not_sampled_again(clip_of):
+    steps, calls = [], []
+
+    def watch(progress):
+        if progress.step:
+            steps.append(progress.done)
+            if progress.done == 2 and not calls:
+                calls.append(1)
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    clip = clip_of(engine="reference", watch=watch)
+    assert steps == [1, 2, 3]
+    assert [line for line in clip.report.warnings if "memory ran out while sampling: feed-forwards run" in line]
+
+
+def test_at_the_bottom_it_is_said_what_to_do_and_the_steps_are_kept(clip_of, tmp_path, monkeypatch):
+    whole, runs = clip_of(), Runs(tmp_path / "runs", every_s=0)
+
+    def refuse(*given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unstill.engine.reference.ReferenceEngine._decode", refuse)
+        with pytest.raises(MachineError, match="too little memory to decode"):
+            clip_of(runs=runs)
+    clip = clip_of(runs=runs, out=tmp_path / "clip.gif")
+    assert np.array_equal(clip.frames, whole.frames)
+
+
+def test_a_model_that_does_not_fit_at_once_is_loaded_so_that_its_parts_take_turns(clip_of, monkeypatch):
+    clean, asked = clip_of(), []
+
+    def load(plan):
+        asked.append(plan.request.offload)
+        if not plan.request.offload:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return load_engine(plan)
+
+    monkeypatch.setattr("unstill.ladder.ON_HOST", ())  # as if the CPU were a device
+    clip = clip_of(load=load)
+    assert asked == [False, True]
+    assert np.array_equal(clip.frames, clean.frames)
+    assert "take turns" in " ".join(clip.report.warnings)
+
+
+def test_places_are_filled_and_cleared():
+    """On a device of no numbers, which shows where things are."""
+    one, two = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    places = Places(torch.device("meta"), offload=False)
+    places.clear([one, two])
+    with places.running(two):
+        assert [part.weight.device.type for part in (one, two)] == ["cpu", "meta"]
+    places = Places(torch.device("meta"), offload=True)
+    places.fill([one, two])
+    assert not places.offload
+    assert [part.weight.device.type for part in (one, two)] == ["meta", "meta"]
+
+
+def test_other_errors_are_not_taken_for_memory(clip_of):
+    def watch(progress):
+        if progress.step:
+            raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        clip_of(watch=watch)
