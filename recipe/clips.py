@@ -23,7 +23,6 @@ from unstill.measure.steady import measure_bands, measure_flicker, measure_sharp
 from unstill.model.field import WORDS, speed_of
 
 MOTIONS = (20, 40, 80, 127, 180)
-SIZE = "1024x576"
 
 
 def measure(clip: Clip) -> dict[str, float | str]:
@@ -52,23 +51,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--size", default="1024x576", help="or `own`: what each picture gets when no size is asked for")
     parser.add_argument("--out", type=Path, required=True)
     settings = parser.parse_args()
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with settings.out.open("w", newline="") as file:
         writer = csv.writer(file)
-        for number, row in enumerate(make_rows(settings.pictures, settings.seeds)):
+        for number, row in enumerate(make_rows(settings.pictures, settings.seeds, settings.size)):
             if number == 0:
                 writer.writerow(row)
             writer.writerow([f"{value:.4g}" if isinstance(value, float) else value for value in row.values()])
             file.flush()
 
 
-def make_rows(pictures: list[Path], seeds: int) -> Iterator[dict[str, object]]:
+def make_rows(pictures: list[Path], seeds: int, size: str) -> Iterator[dict[str, object]]:
     """Animate and measure, clip by clip."""
     keep, wanted = Keep(), [(word, 80) for word in WORDS[1:]] + [("auto", motion) for motion in MOTIONS]
+    asked = {} if size == "own" else {"size": size}
     for picture, seed, (word, motion) in itertools.product(pictures, range(seeds), wanted):
-        clip = animate(picture, model="pocket", camera=word, motion=motion, seed=seed, size=SIZE, load=keep)
+        clip = animate(picture, model="pocket", camera=word, motion=motion, seed=seed, load=keep, **asked)
         told = {"picture": picture.stem, "seed": seed, "camera": word, "motion": motion, "asked_px": speed_of(motion)}
         yield {**told, **measure(clip)}
 
