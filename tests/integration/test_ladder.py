@@ -116,6 +116,24 @@ def test_places_are_filled_and_cleared():
     assert [part.weight.device.type for part in (one, two)] == ["meta", "meta"]
 
 
+def test_parts_that_no_longer_fit_go_on_taking_turns():
+    """Putting everything back must not cost a clip that is made."""
+
+    class Part:
+        def __init__(self, fits):
+            self.fits, self.place = fits, "cpu"
+
+        def to(self, device):
+            if torch.device(device).type == "meta" and not self.fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.place = torch.device(device).type
+
+    places, parts = Places(torch.device("meta"), offload=True), [Part(True), Part(False)]
+    places.fill(parts)
+    assert places.offload
+    assert [part.place for part in parts] == ["cpu", "cpu"]
+
+
 def test_other_errors_are_not_taken_for_memory(clip_of):
     def watch(progress):
         if progress.step:

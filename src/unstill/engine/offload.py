@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from unstill.engine.memory_errors import is_memory
+
 
 class Places:
     """Move parts to the device for as long as they run, if asked to offload.
@@ -37,7 +39,12 @@ class Places:
             part.to("cpu")
 
     def fill(self, parts: list[nn.Module]) -> None:
-        """Have all parts on the device again, for good."""
+        """Have all parts on the device again, for good; if they do not fit, go on taking turns."""
         self.offload, self._there = False, None
-        for part in parts:
-            part.to(self.device)
+        try:
+            for part in parts:
+                part.to(self.device)
+        except (RuntimeError, MemoryError) as error:
+            self.clear(parts)
+            if not is_memory(error):
+                raise
