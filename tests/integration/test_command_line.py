@@ -1,5 +1,6 @@
 """The command line from end to end, on a miniature model: files, pipes, terminals, Ctrl-C, a hub on loopback."""
 
+import codecs
 import errno
 import fcntl
 import json
@@ -80,6 +81,7 @@ class Terminal:
     """A terminal that a process is started in."""
 
     def __init__(self, words, columns=80, **more):
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.seen = self.said = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -100,7 +102,7 @@ class Terminal:
         except OSError as error:
             assert error.errno == errno.EIO
             return False
-        self.seen += data.decode()
+        self.seen += self.decoder.decode(data)  # a read may end within a character
         self.said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.seen).replace("\r\n", "\n")
         return bool(data)
 
