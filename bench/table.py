@@ -1,19 +1,19 @@
-"""Print the README's table of speed from the rows of bench/results.csv, so that no number is written by hand.
+"""Print the tables of our pages from the rows of bench/results.csv, so that no number is written by hand.
 
-python bench/table.py            print it
-python bench/table.py --write    put it between the README's marks
+python bench/table.py [NAME]      print them, or one
+python bench/table.py --write     put each between its marks
 """
 
 from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- speed: made by bench/table.py -->", "<!-- end of speed -->"
-ENGINES, CLIPS = "engines-2", "clips-1"  # the runs that are shown
+ROOT = HERE.parent
+ENGINES, CLIPS, RUNGS = "engines-2", "clips-1", "rungs-1"  # the runs that are shown
 Row = dict[str, str]
 
 
@@ -33,9 +33,8 @@ def find(rows: list[Row], run: str, scenario: str, engine: str, note: str = "") 
     return found[0]
 
 
-def make_table() -> str:
-    """Give the table as Markdown."""
-    rows = read_rows()
+def compare_speed(rows: list[Row]) -> str:
+    """Give the README's table, as Markdown."""
     lines = ["| 25 frames of 1024x576, fp16, one H200 | diffusers | `torch.compile` | unstill | |", "|---|---|---|---|---|"]
     compiled = find(rows, ENGINES, "unet-step", "diffusers-compile")
     waits = next(part for part in compiled["note"].split("; ") if "of compiling" in part)
@@ -65,15 +64,39 @@ def gigabytes(row: Row) -> str:
     return f"{int(row['peak_bytes']) / 1e9:.1f}"
 
 
+def list_rungs(rows: list[Row]) -> str:
+    """Give what each optimisation brought, one more a row."""
+    lines = [f"| with one more each | {' | '.join(RUNG_HEADS)} |", "|---" * (1 + len(RUNG_HEADS)) + "|"]
+    parts = {name: [row for row in rows if (row["run"], row["scenario"]) == (RUNGS, name)] for name in ("unet-step", "decode")}
+    for step, decoding in zip(*parts.values(), strict=True):
+        cells = [f"{show(row)} | {gigabytes(row)} GB | {1000 * float(row['max_error']):.2f} ‰" for row in (step, decoding)]
+        lines.append(f"| {step['engine']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+RUNG_HEADS = ("a step", "peak", "error", "decoding", "peak", "error")
+TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {  # by their marks: the page, and what makes them
+    "speed": ("README.md", compare_speed),
+    "rungs": ("docs/concepts/speed.md", list_rungs),
+}
+
+
 def main() -> None:
     """Print or write."""
-    table = make_table()
-    if "--write" not in sys.argv:
-        print(table)
-        return
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}")
+    rows, asked = read_rows(), [name for name in sys.argv[1:] if name in TABLES]
+    for name in asked or TABLES:
+        page, make = TABLES[name]
+        table = make(rows)
+        print(f"{table}\n")
+        if "--write" in sys.argv:
+            place(ROOT / page, name, table)
+
+
+def place(page: Path, name: str, table: str) -> None:
+    """Put a table between its marks."""
+    begin, end = f"<!-- {name}: made by bench/table.py -->", f"<!-- end of {name} -->"
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}")
 
 
 if __name__ == "__main__":
