@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-ENGINES, CLIPS, RUNGS = "engines-2", "clips-1", "rungs-1"  # the runs that are shown
+ENGINES, CLIPS, RUNGS, CAPPED = "engines-2", "clips-1", "rungs-1", "capped-1"  # the runs that are shown
 Row = dict[str, str]
 
 
@@ -74,10 +74,29 @@ def list_rungs(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def list_caps(rows: list[Row]) -> str:
+    """Give what clips hold and take under every cap, and how far off plans were."""
+    lines = ["| GPU memory allowed | way | foreseen | held | a clip | against no cap |", "|---" * 6 + "|"]
+    found = [row for row in rows if row["run"] == CAPPED and row["scenario"].startswith("clip-capped")]
+    whole = float(found[0]["p50_s"])
+    for row in found:
+        allowed = row["scenario"].removeprefix("clip-capped-").replace("none", "all").replace("GB", " GB")
+        foreseen = f"{int(row['predicted_bytes']) / 1e9:.2f} GB" if row["predicted_bytes"] else "–"
+        way = WAYS.get(row["engine"], row["engine"].removeprefix("fast-"))
+        took, held = float(row["p50_s"]), f"{int(row['peak_bytes']) / 1e9:.2f} GB"
+        lines.append(f"| {allowed} | {way} | {foreseen} | {held} | {took:.1f} s | {took / whole:.2f}× |")
+    planned = [row for row in rows if row["run"] == CAPPED and row["predicted_bytes"]]
+    off = [100 * (int(row["predicted_bytes"]) / int(row["peak_bytes"]) - 1) for row in planned]
+    what = f"Over {len(off)} combinations of size, length, dtype, engine and way"
+    return "\n".join([*lines, "", f"{what}, what was foreseen is {min(off):+.1f} to {max(off):+.1f} % off what was held."])
+
+
+WAYS = {"diffusers-low": "diffusers: offload, forward chunking, chunks of 2"}
 RUNG_HEADS = ("a step", "peak", "error", "decoding", "peak", "error")
 TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {  # by their marks: the page, and what makes them
     "speed": ("README.md", compare_speed),
     "rungs": ("docs/concepts/speed.md", list_rungs),
+    "memory": ("docs/howto/save-memory.md", list_caps),
 }
 
 

@@ -87,6 +87,25 @@ class ModelFiles:
 
 
 @dataclass(frozen=True)
+class Rung:
+    """How a model is held in memory while a clip is made; the frames are the same on every rung."""
+
+    name: str  # fast | lean | tiny
+    decode_chunk: int  # frames of the clip's size that are decoded at once
+    swaps: bool = False  # parts of the model are on the device only while they run
+    splits: bool = False  # branches of guidance run one after the other
+    window_bytes: int = 0  # of the UNet's weights on the device at a time; 0 is all of them
+    forward_chunk: int | None = None  # frames that feed-forwards of the reference engine run at once
+    parts: int = 1  # that feed-forwards of the fast engine take their rows in
+    parked: int = 0  # frames of what is decoded that wait in host memory
+    stages: Mapping[str, int] = field(default_factory=dict)  # bytes of device memory that each stage will hold at most
+
+    @property
+    def peak_bytes(self) -> int | None:
+        return max(self.stages.values(), default=None)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What will happen, in resolved numbers: the request with nothing left open, and where it runs."""
 
@@ -98,10 +117,16 @@ class Plan:
     dtype: str
     engine: str
     weights_bytes: int
-    decode_chunk: int  # frames of the clip's size that are decoded at once; the result does not depend on it
+    rung: Rung  # how it is held in memory
+    lower: tuple[Rung, ...] = ()  # what is stepped down to where memory runs out
+    higher: tuple[Rung, ...] = ()  # what would be faster but does not fit, or was not asked for
+    budget_bytes: int | None = None  # device memory that may be used
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was decided and why, where nobody asked
-    parks: bool = False  # what is decoded of the clip waits in host memory
+
+    @property
+    def decode_chunk(self) -> int:
+        return self.rung.decode_chunk
 
     @property
     def frames(self) -> int:
@@ -158,9 +183,11 @@ class Report:
     shows: float = 1.0  # the share of the picture's width that the clip shows
     stages_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
+    stages_bytes: Mapping[str, int] = field(default_factory=dict)  # the most device memory that each stage held
     device: str = "cpu"
     dtype: str = "fp32"
     engine: str = "reference"
+    memory: str = "fast"  # the rung that it ended on
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

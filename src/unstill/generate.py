@@ -24,8 +24,9 @@ from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine
 from unstill.engine.memory_errors import explain_memory
 from unstill.errors import Cancelled, ResultError, WriteError
-from unstill.ladder import Ladder, load_with_less
-from unstill.plan import choose_model, look_at_machine, make_plan
+from unstill.ladder import Ladder
+from unstill.memory.machine import look_at_machine
+from unstill.plan import choose_model, make_plan
 from unstill.prepare import Source, prepare
 from unstill.request import Request
 from unstill.runs import Run, Runs
@@ -70,16 +71,20 @@ def generate(
         plan, run = (plan, None) if runs is None else runs.open(plan, image, request, tell_source(picture, out))
     try:
         with clock.stage("load"):
-            plan, engine, said = load_with_less(plan, load)
-        ladder = Ladder(plan, engine, said)
+            ladder = Ladder(plan, load)
+        engine = ladder.engine
         try:
             with clock.stage("sample"):
                 sampling = Sampling(image, engine, watch, run)
                 latents = ladder.run("sample", sampling.go_on)
+                held = {"sample": engine.peak_bytes()}
             pixels, report = finish(ladder, image, latents, clock)
+            held["decode"] = engine.peak_bytes()
         finally:
             ladder.restore()
-        report = replace(report, stages_s=clock.stages_s, peak_bytes=engine.peak_bytes())
+        known = {stage: count for stage, count in held.items() if count is not None}
+        report = replace(report, stages_s=clock.stages_s, stages_bytes=known, peak_bytes=max(known.values(), default=None),
+                         memory=ladder.plan.rung.name)  # fmt: skip
         writer = write if run is None else partial(write_and_forget, run)
         clip = Clip(pixels, report, write_recipe(plan, image), plan.request, writer)
         if out is None:

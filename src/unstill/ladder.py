@@ -1,6 +1,6 @@
 """When memory runs out, the stage that it ran out in is done again with less, and nothing that was computed before is lost.
 
-Each engine knows its own rungs (`Engine.step_down`); all of them make the same frames. It does not know what a stage does.
+The plan lists the rungs (`memory.rungs`), all of them make the same frames. It does not know what a stage does.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ import torch
 from unstill.artifacts import Plan
 from unstill.engine import Engine, Load
 from unstill.engine.memory_errors import is_memory
+from unstill.memory.rungs import describe
 
 T = TypeVar("T")
-ON_HOST = ("cpu",)  # where there is nothing to offload from
-DOING = {"sample": "sampling", "decode": "decoding"}
+DOING = {"load": "loading", "sample": "sampling", "decode": "decoding"}
 
 
 class Ladder:
     """Run stages of one clip; afterwards the engine is again as its plan says."""
 
-    def __init__(self, plan: Plan, engine: Engine, said: list[str]) -> None:
-        self.plan, self.engine = plan, engine
-        self.said = said  # what was stepped down to, and where
+    def __init__(self, plan: Plan, load: Load) -> None:
+        """Load the engine; where its parts do not fit on the device together, on a lower rung."""
+        self.plan, self._first = plan, plan
+        self.said: list[str] = []  # what was stepped down to, and where
+        self.engine: Engine = self.run("load", load)
 
     def run(self, stage: str, work: Callable[[Plan], T]) -> T:
         """Do a stage; where memory runs out, step down and do it again."""
@@ -35,36 +37,21 @@ class Ladder:
             try:
                 return work(self.plan)
             except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-                if not is_memory(error):
+                if not is_memory(error) or not self.plan.lower:
                     raise
                 failed = error
             free(failed)
-            lower = self.engine.step_down(stage, self.plan)
-            if lower is None:
-                raise failed
-            self.plan, how = lower
-            self.said.append(f"memory ran out while {DOING[stage]}: {how}, the frames are the same")
+            rung, *lower = self.plan.lower
+            self.plan = replace(self.plan, rung=rung, lower=tuple(lower))
+            if stage != "load":
+                self.engine.arrange(rung)
+            how = describe(rung, self.plan.frames)
+            self.said.append(f"memory ran out while {DOING[stage]}: now {rung.name}: {how}; the frames are the same")
 
     def restore(self) -> None:
         """Put everything where it was: the next clip may be smaller."""
         if self.said:
-            self.engine.restore()
-
-
-def load_with_less(plan: Plan, load: Load) -> tuple[Plan, Engine, list[str]]:
-    """Load an engine; where its parts do not fit on the device together, load it so that they take turns."""
-    try:
-        return plan, load(plan), []
-    except (RuntimeError, MemoryError) as error:
-        if not is_memory(error) or plan.request.offload or plan.device in ON_HOST:
-            raise
-        free(error)
-    plan = replace(plan, request=plan.request.replace(offload=True))
-    return (
-        plan,
-        load(plan),
-        ["memory ran out while loading: parts of the model take turns on the device, the frames are the same"],
-    )
+            self.engine.arrange(self._first.rung)
 
 
 def free(error: Exception) -> None:

@@ -7,76 +7,25 @@ from __future__ import annotations
 
 import math
 import secrets
-from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from unstill.advice import advise
-from unstill.artifacts import ModelFiles, Plan, PreparedImage
+from unstill.artifacts import ModelFiles, Plan, PreparedImage, Rung
 from unstill.catalog.find import find_model
 from unstill.catalog.layout import Variant
 from unstill.errors import MachineError, ModelError, RequestError
 from unstill.kernels.gate import try_kernel
+from unstill.memory.machine import Machine
+from unstill.memory.need import Work
+from unstill.memory.rungs import ASIDE_BYTES, find_place, fits, list_rungs, suggest
 from unstill.model.weights import read_header
 from unstill.request import BUNDLED, DEFAULTS, Request, settle
 from unstill.values import Size
 
 PREFERRED = "svd-xt"
-PREFERRED_BYTES = 15_000_000_000  # a step at 25 frames of 1024x576 peaks at 10.8 GB beside 1.5 GB of the other parts
+PREFERRED_BYTES = 3_500_000_000  # 25 frames of 1024x576 in the smallest way, and what a desktop takes
 AT_ONCE_PX = 1024 * 576  # decoded at once: about 1.5 GB beside the clip in half precision
-DECODED = 128  # channels of the decoder's widest activation, that of a frame's full size
-BESIDE_BYTES = 2_000_000_000  # what is at work beside it; 1.2 GB measured on one H200
 WHOLE_PX = 2 * AT_ONCE_PX  # clips up to here are decoded whole, bit for bit as diffusers does: 2.5 GB in half precision
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The device that would run, and what it has."""
-
-    device: str
-    name: str
-    total_bytes: int | None
-    free_bytes: int | None
-    dtypes: tuple[str, ...]  # what it can run, the best first
-
-
-def look_at_machine(device: str = "auto") -> Machine:
-    """Find the device: the one asked for, or the best there is."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if device.startswith("cuda"):
-        return _look_at_cuda(device)
-    if device == "mps":
-        if not torch.backends.mps.is_available():
-            raise MachineError("No Apple GPU can be used here", hint="--device auto takes the best device there is")
-        total = torch.mps.recommended_max_memory()
-        return Machine("mps", "Apple GPU", total, total - torch.mps.driver_allocated_memory(), ("fp16", "fp32"))
-    return Machine("cpu", "CPU", *_host_memory(), ("fp32", "bf16", "fp16"))
-
-
-def _look_at_cuda(device: str) -> Machine:
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = int(device.partition(":")[2] or 0)
-    if index >= count:
-        found = "no CUDA GPU can be used here" if count == 0 else f"there are {count} GPUs, numbered from 0"
-        raise MachineError(
-            f"No device {device}: {found}", hint="`unstill doctor` says why; --device auto takes the best there is"
-        )
-    free, total = torch.cuda.mem_get_info(index)
-    dtypes = ("fp16", "bf16", "fp32") if torch.cuda.get_device_capability(index) >= (8, 0) else ("fp16", "fp32")
-    return Machine(f"cuda:{index}", torch.cuda.get_device_name(index), total, free, dtypes)
-
-
-def _host_memory() -> tuple[int | None, int | None]:
-    """Return total and available host memory, where the system tells."""
-    try:
-        with Path("/proc/meminfo").open() as lines:
-            kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
-    except OSError:
-        return None, None  # not Linux
-    return kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024
 
 
 def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[str, ...]]:
@@ -96,8 +45,8 @@ def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[
         why = f"{PREFERRED} is here but would take hours on a CPU"
         return find_model(BUNDLED), (f"model {BUNDLED}: {why}; --model {PREFERRED} takes it all the same",)
     if machine.total_bytes is not None and machine.total_bytes < PREFERRED_BYTES:
-        lean = f"--model {PREFERRED} --offload"
-        return find_model(BUNDLED), (f"model {BUNDLED}: {PREFERRED} needs 13 GB at once; {lean} needs 11 GB",)
+        why = f"{PREFERRED} needs a GPU with {PREFERRED_BYTES / 1e9:.1f} GB"
+        return find_model(BUNDLED), (f"model {BUNDLED}: {why}; --model {PREFERRED} takes it all the same",)
     return files, ()
 
 
@@ -110,10 +59,19 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
     dtype = auto if settled.dtype == "auto" else settled.dtype
     if dtype not in machine.dtypes:
         raise MachineError(f"{machine.name} cannot run {dtype}", hint=f"--dtype {machine.dtypes[0]}")
-    parks = is_short(settled, image.size, machine, BYTES[dtype])
-    engine, why = choose_engine(settled, files, machine, parks=parks)
+    engine, why = choose_engine(settled, files, machine)
     seed = secrets.randbelow(2**32) if settled.seed is None else settled.seed
     settled = settled.replace(seed=seed, device=machine.device, dtype=dtype, size=request.size or image.size)
+    first = Rung("fast", choose_chunk(settled, image.size), swaps=settled.offload and machine.is_apart,
+                 forward_chunk=settled.forward_chunk)  # fmt: skip
+    rungs, said, place, budget = [first], _warn(settled, files, machine, asked=request), 0, None
+    if not is_bundled:
+        assert settled.frames is not None
+        work = Work(image.size, settled.frames, count_branches(settled), BYTES[dtype], engine, machine.is_apart)
+        budget = find_budget(settled, machine)
+        rungs = list_rungs(files, work, first, budget, is_apart=machine.is_apart)
+        place = choose_rung(rungs, settled.memory, budget)
+        said += warn_of_memory(rungs[place], files, work, budget, machine)
     return Plan(
         request=settled,
         model=files,
@@ -123,21 +81,46 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         dtype=dtype,
         engine=engine,
         weights_bytes=count_weights(files) * BYTES[dtype],
-        decode_chunk=choose_chunk(settled, image.size),
-        parks=parks,
-        warnings=tuple(_warn(settled, files, machine, asked=request)),
+        rung=rungs[place],
+        lower=tuple(rungs[place + 1 :]),
+        higher=tuple(rungs[:place]),
+        budget_bytes=budget,
+        warnings=tuple(said),
         notes=notes + why,
     )
 
 
-def is_short(settled: Request, size: Size, machine: Machine, bytes_each: int) -> bool:
-    """Say whether a clip's activations must wait in host memory while it is decoded: slow, so for the smallest GPUs alone."""
-    if not (machine.device.startswith("cuda") and settled.offload and settled.frames and machine.total_bytes):
-        return False
-    return settled.frames * size.area_px * DECODED * bytes_each + BESIDE_BYTES > machine.total_bytes
+def find_budget(settled: Request, machine: Machine) -> int | None:
+    """Give the device memory that may be used."""
+    known = [bytes_ for bytes_ in (settled.max_memory, machine.free_bytes) if bytes_ is not None]
+    return min(known, default=None)
 
 
-def choose_engine(settled: Request, files: ModelFiles, machine: Machine, *, parks: bool = False) -> tuple[str, tuple[str, ...]]:
+def count_branches(settled: Request) -> int:
+    """Say how often the network runs a step: once without guidance."""
+    assert settled.guidance is not None
+    ends = {settled.guidance.last} if settled.guidance_shape == "flat" else {settled.guidance.first, settled.guidance.last}
+    return 1 if ends == {1.0} else 2
+
+
+def choose_rung(rungs: list[Rung], memory: str, budget_bytes: int | None) -> int:
+    """Give the place of the rung that is asked for; with auto of the fastest that fits, else of the smallest."""
+    if memory == "auto":
+        fitting = [budget_bytes is None or fits(rung, budget_bytes) for rung in rungs]
+        return fitting.index(True) if any(fitting) else len(rungs) - 1
+    return find_place(rungs, memory)
+
+
+def warn_of_memory(rung: Rung, files: ModelFiles, work: Work, budget_bytes: int | None, machine: Machine) -> list[str]:
+    """Say that the clip does not fit, and what would."""
+    if budget_bytes is None or rung.peak_bytes is None or fits(rung, budget_bytes):
+        return []
+    need, have = (f"{count / 1e9:.1f} GB" for count in (rung.peak_bytes + ASIDE_BYTES, budget_bytes))
+    what = f"memory {rung.name} needs {need}, and {have} may be used on {machine.name}"
+    return [f"{what}: {suggest(files, work, rung, budget_bytes, is_apart=machine.is_apart)}"]
+
+
+def choose_engine(settled: Request, files: ModelFiles, machine: Machine) -> tuple[str, tuple[str, ...]]:
     """Choose how the networks are run, and say why it is not the fast way where one might expect it."""
     if files.layout == "bundled":
         if settled.engine != "auto":
@@ -145,7 +128,7 @@ def choose_engine(settled: Request, files: ModelFiles, machine: Machine, *, park
         return "motion", ()
     if settled.engine == "reference":
         return "reference", ()
-    obstacle = find_obstacle(settled, machine, parks=parks)
+    obstacle = find_obstacle(settled, machine)
     if obstacle is None:
         return "fast", ()
     if settled.engine == "auto":
@@ -155,10 +138,8 @@ def choose_engine(settled: Request, files: ModelFiles, machine: Machine, *, park
     raise MachineError(f"The fast engine cannot run: {obstacle}", hint="--engine reference makes the same frames")
 
 
-def find_obstacle(settled: Request, machine: Machine, *, parks: bool) -> str | None:
+def find_obstacle(settled: Request, machine: Machine) -> str | None:
     """Say what the fast engine lacks here, if anything."""
-    if parks:
-        return f"what is decoded must wait in host memory on {machine.name}"
     if settled.forward_chunk is not None:
         return "forward-chunk is for the reference engine"
     if not machine.device.startswith("cuda"):

@@ -120,6 +120,13 @@ class Request:
         "auto", ("auto", "fast", "reference"), "How the networks are run: the fast engine makes the same frames in less time.",
         "machine",
     )  # fmt: skip
+    memory: str = _choice(
+        "auto", ("auto", "fast", "lean", "tiny"),
+        "How the model is held in memory, every way with the same frames: auto is the fastest that fits.", "machine",
+    )  # fmt: skip
+    max_memory: int | None = _knob(
+        None, values.byte_count(10**8, 2**42), "Device memory that may be used; unset is what is free.", "machine", "6GB"
+    )
     decode_chunk: int | None = _knob(
         None, values.whole(1, 128), "Frames decoded at once: fewer need less memory and make the same frames.", "machine",
         "1–128", aliases=("decode_chunk_size", "decoding_t"),

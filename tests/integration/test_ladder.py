@@ -7,7 +7,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from unstill import animate
 from unstill.engine import Keep, load_engine
-from unstill.engine.offload import Places
 from unstill.errors import MachineError
 from unstill.runs import Runs
 
@@ -70,7 +69,9 @@ def test_what_was_sampled_is_not_sampled_again(clip_of):
 
     clip = clip_of(engine="reference", watch=watch)
     assert steps == [1, 2, 3]
-    assert [line for line in clip.report.warnings if "memory ran out while sampling: feed-forwards run" in line]
+    said = clip.report.warnings[-1]
+    assert "memory ran out while sampling: now lean: branches of guidance run one after the other" in said
+    assert clip.report.memory == "lean"
 
 
 def test_at_the_bottom_it_is_said_what_to_do_and_the_steps_are_kept(clip_of, tmp_path, monkeypatch):
@@ -87,51 +88,19 @@ def test_at_the_bottom_it_is_said_what_to_do_and_the_steps_are_kept(clip_of, tmp
     assert np.array_equal(clip.frames, whole.frames)
 
 
-def test_a_model_that_does_not_fit_at_once_is_loaded_so_that_its_parts_take_turns(clip_of, monkeypatch):
+def test_a_model_that_does_not_fit_at_once_is_loaded_lower_down(clip_of):
     clean, asked = clip_of(), []
 
     def load(plan):
-        asked.append(plan.request.offload)
-        if not plan.request.offload:
+        asked.append(plan.rung.name)
+        if plan.rung.name == "fast":
             raise torch.OutOfMemoryError("CUDA out of memory")
         return load_engine(plan)
 
-    monkeypatch.setattr("unstill.ladder.ON_HOST", ())  # as if the CPU were a device
     clip = clip_of(load=load)
-    assert asked == [False, True]
-    assert np.array_equal(clip.frames, clean.frames)
-    assert "take turns" in " ".join(clip.report.warnings)
-
-
-def test_places_are_filled_and_cleared():
-    """On a device of no numbers, which shows where things are."""
-    one, two = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    places = Places(torch.device("meta"), offload=False)
-    places.clear([one, two])
-    with places.running(two):
-        assert [part.weight.device.type for part in (one, two)] == ["cpu", "meta"]
-    places = Places(torch.device("meta"), offload=True)
-    places.fill([one, two])
-    assert not places.offload
-    assert [part.weight.device.type for part in (one, two)] == ["meta", "meta"]
-
-
-def test_parts_that_no_longer_fit_go_on_taking_turns():
-    """Putting everything back must not cost a clip that is made."""
-
-    class Part:
-        def __init__(self, fits):
-            self.fits, self.place = fits, "cpu"
-
-        def to(self, device):
-            if torch.device(device).type == "meta" and not self.fits:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            self.place = torch.device(device).type
-
-    places, parts = Places(torch.device("meta"), offload=True), [Part(True), Part(False)]
-    places.fill(parts)
-    assert places.offload
-    assert [part.place for part in parts] == ["cpu", "cpu"]
+    assert asked == ["fast", "lean"]
+    assert np.abs(clip.frames.astype(int) - clean.frames).max() <= 1
+    assert "memory ran out while loading: now lean" in " ".join(clip.report.warnings)
 
 
 def test_other_errors_are_not_taken_for_memory(clip_of):

@@ -15,8 +15,9 @@ from unstill.engine import Keep
 from unstill.errors import ModelMissing, RequestError, WeightsError
 from unstill.measure.flow import shrink, track
 from unstill.measure.motion import fit_camera, measure_motion_px
+from unstill.memory.machine import Machine
 from unstill.model.field import FieldConfig, load_field_network, motion_of, pack, speed_of, unpack
-from unstill.plan import Machine, choose_model
+from unstill.plan import choose_model
 from unstill.request import PRESETS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -105,7 +106,7 @@ def to_tensor(frames):
 
 CPU = Machine("cpu", "CPU", 16 * 10**9, 8 * 10**9, ("fp32", "bf16", "fp16"))
 LARGE = Machine("cuda:0", "a large GPU", 80 * 10**9, 79 * 10**9, ("fp16", "bf16", "fp32"))
-SMALL_GPU = Machine("cuda:0", "a small GPU", 12 * 10**9, 11 * 10**9, ("fp16", "bf16", "fp32"))
+SMALL_GPU = Machine("cuda:0", "a small GPU", 2 * 10**9, 10**9, ("fp16", "bf16", "fp32"))
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_auto_takes_svd_xt_where_it_is_here_and_fits(here):
 
 @pytest.mark.parametrize(
     ("machine", "is_here", "said"),
-    [(LARGE, False, "unstill pull svd-xt"), (CPU, True, "--model svd-xt"), (SMALL_GPU, True, "--offload")],
+    [(LARGE, False, "unstill pull svd-xt"), (CPU, True, "--model svd-xt"), (SMALL_GPU, True, "needs a GPU with 3.5 GB")],
 )
 def test_auto_takes_pocket_elsewhere_and_says_why_and_how_to_get_the_other(here, machine, is_here, said):
     if is_here:

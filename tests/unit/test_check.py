@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unstill.artifacts import Box, Frames, ModelFiles, Plan, PreparedImage
+from unstill.artifacts import Box, Frames, ModelFiles, Plan, PreparedImage, Rung
 from unstill.check import check, refuse_broken
 from unstill.errors import ResultError
 from unstill.request import Request
@@ -14,7 +14,9 @@ GOOD = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 MODEL = ModelFiles("svd", "svd", "diffusers", {}, {}, frames=14, weights_bytes=0)
-PLAN = Plan(Request(), MODEL, Size(16, 16), Size(16, 16), "cpu", "fp32", "reference", 0, 25, ("said before",))
+PLAN = Plan(
+    Request(), MODEL, Size(16, 16), Size(16, 16), "cpu", "fp32", "reference", 0, Rung("fast", 25), warnings=("said before",)
+)
 
 
 def picture_of(frame_CHW: torch.Tensor) -> PreparedImage:

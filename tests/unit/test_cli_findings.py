@@ -13,7 +13,7 @@ from unstill.catalog.known import CATALOG
 from unstill.cli import findings, main
 from unstill.cli.doctor import count
 from unstill.cli.findings import NOTE, OK, PROBLEM
-from unstill.plan import Machine
+from unstill.memory.machine import Machine
 
 GPU = Machine("cuda:0", "NVIDIA H200", 150_000_000_000, 10_000_000_000, ("fp16", "bf16", "fp32"))
 

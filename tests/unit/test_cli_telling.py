@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from unstill.artifacts import Clip, ModelFiles, Plan, PreparedImage, Report
+from unstill.artifacts import Clip, ModelFiles, Plan, PreparedImage, Report, Rung
 from unstill.cli.telling import Manner, describe_clip, describe_plan, describe_time, measure, plan_to_dict, tell, tell_plan
 from unstill.request import Request, settle
 from unstill.values import Size
@@ -41,7 +41,18 @@ class Image(PreparedImage):
 def make_plan(**knobs):
     files = ModelFiles("svd", "svd", "diffusers", {}, {}, 14, 0, revision="0123456789abcdef", licence="community")
     request = settled(**knobs)
-    return Plan(request, files, Size(448, 256), Size(448, 250), "cuda:0", "fp16", "reference", 4_511_000_000, 25, ("beware",))
+    return Plan(
+        request,
+        files,
+        Size(448, 256),
+        Size(448, 250),
+        "cuda:0",
+        "fp16",
+        "reference",
+        4_511_000_000,
+        Rung("fast", 25),
+        warnings=("beware",),
+    )
 
 
 def test_a_clip_is_one_line(tmp_path):

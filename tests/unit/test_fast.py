@@ -87,6 +87,7 @@ def test_the_folded_decoder_is_the_decoder_whatever_the_chunk(frames, rows, colu
         assert differ(fast(latents, chunk * WIDTHS[0] * 64 * rows * columns), whole) < 1e-12, f"chunk {chunk}"
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.slow
 def test_float32_is_no_farther_from_the_truth_than_the_reference():

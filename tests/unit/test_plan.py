@@ -6,7 +6,8 @@ import pytest
 from unstill.artifacts import Box, PreparedImage
 from unstill.catalog.find import find_model
 from unstill.errors import MachineError
-from unstill.plan import Machine, choose_chunk, look_at_machine, make_plan
+from unstill.memory.machine import Machine, look_at_machine
+from unstill.plan import choose_chunk, make_plan
 from unstill.request import Request
 from unstill.values import Guidance, Size
 

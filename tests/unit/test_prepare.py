@@ -433,6 +433,7 @@ def test_the_examples_stay_small():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_an_example_is_what_its_script_draws(tmp_path):
     """Other versions of numpy and Pillow may round otherwise, so a level or two of 255 are let through."""
     draw = "import sys, pathlib; from drawing.harbour import draw_harbour; draw_harbour(pathlib.Path(sys.argv[1]))"

@@ -10,7 +10,8 @@ import torch
 from unstill.artifacts import Box, PreparedImage
 from unstill.catalog.find import find_model
 from unstill.engine import load_engine
-from unstill.plan import look_at_machine, make_plan
+from unstill.memory.machine import look_at_machine
+from unstill.plan import make_plan
 from unstill.request import Request
 from unstill.sample import draw, preview, sample, scale_pixels
 from unstill.values import Size

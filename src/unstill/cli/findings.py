@@ -22,7 +22,7 @@ from unstill.errors import UnstillError
 
 if TYPE_CHECKING:
     from unstill.catalog.inventory import ModelStatus
-    from unstill.plan import Machine
+    from unstill.memory.machine import Machine
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 DRIVER = Path("/proc/driver/nvidia/version")  # there when the NVIDIA driver is loaded, on Linux
@@ -54,7 +54,7 @@ def look_everywhere() -> Iterator[Finding]:
     except (ImportError, OSError) as error:  # OSError: a library that torch is linked against is missing
         yield Finding("programs", PROBLEM, f"torch cannot be imported: {error}", "pip install --force-reinstall torch")
         return
-    from unstill.plan import look_at_machine
+    from unstill.memory.machine import look_at_machine
 
     yield from look_at_torch(torch)
     machine = look_at_machine()
@@ -128,7 +128,7 @@ def _try_attention(torch: Any, machine: Machine, kernels: Any, name: str) -> boo
 
 def look_at_devices(torch: Any, machine: Machine) -> Iterator[Finding]:
     """Say what can compute, and what memory it has."""
-    from unstill.plan import look_at_machine
+    from unstill.memory.machine import look_at_machine
 
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         gpu, capability = look_at_machine(f"cuda:{index}"), ".".join(map(str, torch.cuda.get_device_capability(index)))

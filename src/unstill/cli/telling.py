@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from unstill.cli import output
 from unstill.cli.output import show_bytes, show_seconds
 
 if TYPE_CHECKING:
-    from unstill.artifacts import Clip, Plan, PreparedImage
+    from rich.table import Table
+
+    from unstill.artifacts import Clip, Plan, PreparedImage, Rung
     from unstill.request import Request
 
 VERBS = {
@@ -98,6 +100,9 @@ def describe_run(clip: Clip, took_s: float) -> list[str]:
     lines = [f"{name:<8} {s:9.3f} s  {s / took_s:4.0%}" for name, s in report.stages_s.items()]
     lines.append(f"{'all':<8} {took_s:9.3f} s")
     lines.append(f"device {report.device}, {report.dtype}, engine {report.engine}, peak memory {show_bytes(report.peak_bytes)}")
+    if report.stages_bytes and report.device != "cpu":
+        held = ", ".join(f"{name} {show_bytes(count)}" for name, count in report.stages_bytes.items())
+        lines.append(f"memory {report.memory}, held while: {held}")
     lines.append(
         f"change between frames {report.mean_change:g} grey levels, first frame {report.fidelity_db:g} dB from the picture"
     )
@@ -118,6 +123,8 @@ def tell_plan(
     for name, value in describe_plan(image, plan, out, seed):
         table.add_row(name, output.escape(value))
     output.print_parts(table)
+    if plan.rung.peak_bytes is not None:
+        output.print_parts("", list_ways(plan))
     if manner.warns:
         tell_before(plan)
 
@@ -131,11 +138,37 @@ def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, 
         "device": plan.device,
         "dtype": plan.dtype,
         "engine": plan.engine,
+        "memory": {"taken": plan.rung.name, "budget_bytes": plan.budget_bytes, "ways": [asdict(rung) for rung in ways(plan)]},
         "notes": plan.notes,
         "size": str(plan.size),
         "clip_size": str(plan.clip_size),
         "knobs": {name: value for name, value in plan.request.to_dict().items() if not (is_drawn and name == "seed")},
     }
+
+
+def ways(plan: Plan) -> list[Rung]:
+    """List every way to hold the model in memory, the fastest first."""
+    return [*plan.higher, plan.rung, *plan.lower]
+
+
+def list_ways(plan: Plan) -> Table:
+    """Show what every way would need, stage by stage, and which one is taken."""
+    from unstill.memory.rungs import describe, fits
+
+    stages = list(plan.rung.stages)
+    table = output.new_table("memory", "needs", *stages, "how", "")
+    for rung in ways(plan):
+        enough = plan.budget_bytes is None or fits(rung, plan.budget_bytes)
+        mark = "taken" if rung is plan.rung else "" if enough else "does not fit"
+        counts = [show_bytes(rung.stages[stage]) for stage in stages]
+        table.add_row(rung.name, show_bytes(rung.peak_bytes), *counts, describe(rung, plan.frames), mark)
+    return table
+
+
+def describe_memory(plan: Plan) -> str:
+    """Say which way is taken, and what it needs of what there is."""
+    of = "" if plan.budget_bytes is None else f" of {show_bytes(plan.budget_bytes)}"
+    return f"{plan.rung.name}, {show_bytes(plan.rung.peak_bytes)}{of}"
 
 
 def describe_chunk(plan: Plan) -> str:
@@ -145,7 +178,7 @@ def describe_chunk(plan: Plan) -> str:
     if plan.decode_chunk >= plan.frames:
         return "all frames at once"
     many = "1 frame" if plan.decode_chunk == 1 else f"{plan.decode_chunk} frames"
-    return f"layer by layer, {many} at a time" + (", the others in host memory" if plan.parks else "")
+    return f"layer by layer, {many} at a time" + (f", {plan.rung.parked} wait in host memory" if plan.rung.parked else "")
 
 
 def describe_told(request: Request) -> str:
@@ -173,5 +206,6 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list
         ("sampling", f"{plan.steps} steps{describe_levels(r)}, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", describe_chunk(plan)),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),
+        *([] if plan.rung.peak_bytes is None else [("memory", describe_memory(plan))]),
         ("file", "standard output" if out == "-" else out),
     ]

@@ -20,7 +20,7 @@ from unstill.catalog.pull import carry_out, plan_pull
 from unstill.compat.bar import show_bar
 from unstill.compat.parts import Settings, tell
 from unstill.errors import ModelMissing, RequestError
-from unstill.plan import look_at_machine
+from unstill.memory.machine import look_at_machine
 from unstill.request import KNOBS
 
 # How files are read and checked is not for the caller to say here: always safetensors, mapped, verified.

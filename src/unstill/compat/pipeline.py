@@ -33,7 +33,8 @@ from unstill.compat.run import CallBack, Job, decode_jobs, join_latents, make_jo
 from unstill.engine import Engine, load_engine
 from unstill.engine.memory_errors import annotate_memory
 from unstill.errors import RequestError
-from unstill.plan import look_at_machine, make_plan
+from unstill.memory.machine import look_at_machine
+from unstill.plan import make_plan
 from unstill.prepare import prepare
 from unstill.request import Request
 
@@ -196,6 +197,7 @@ class StableVideoDiffusionPipeline:
         problems = list_problems(arguments, knobs)
         chosen = {"device": self.settings.device, "dtype": self.settings.dtype, "offload": self.settings.offload}
         chosen |= {"model": self.name_or_path, "forward_chunk": self.settings.forward_chunk, "engine": "reference"}
+        chosen["memory"] = "fast"  # a script says itself what it wants of offloading and chunks
         try:
             request = Request.from_mapping({**chosen, **complete(arguments, knobs)})
         except RequestError as error:
@@ -213,7 +215,7 @@ class StableVideoDiffusionPipeline:
             with annotate_memory("load"):
                 self._loaded, self._loaded_for = load_engine(plan), key
             unet.network = self._loaded.unet
-        unet.network.set_forward_chunk(plan.request.forward_chunk)
+        self._loaded.arrange(plan.rung)  # forward chunks
         compiled = unet.compiled if self.unet is unet else self.unet
         self._loaded.unet = unet.network if compiled is None else compiled
         engine: Engine = self._loaded

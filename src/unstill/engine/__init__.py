@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from unstill.artifacts import Plan, PreparedImage, View
+from unstill.artifacts import Plan, PreparedImage, Rung, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,11 +54,8 @@ class Engine(Protocol):
     def widened(self) -> AbstractContextManager[None]:
         """Run in float32 for a while; afterwards everything is in its own dtype again, whatever happens."""
 
-    def step_down(self, stage: str, plan: Plan) -> tuple[Plan, str] | None:
-        """Arrange to do a stage (sample, decode) with less memory; say how, or give nothing where there is no less."""
-
-    def restore(self) -> None:
-        """Take back every step down."""
+    def arrange(self, rung: Rung) -> None:
+        """Hold the model in memory as a rung says."""
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""
@@ -93,8 +90,10 @@ class Keep:
 
     def __call__(self, plan: Plan) -> Engine:
         """Return the kept engine if it fits the plan; else load another in its place."""
-        key = (plan.model, plan.device, plan.dtype, plan.engine, plan.request.offload, plan.request.forward_chunk)
+        key = (plan.model, plan.device, plan.dtype, plan.engine)
         if self._kept is None or self._kept[0] != key:
             self._kept = None  # free the old one before the new one needs its memory
             self._kept = (key, load_engine(plan))
+        else:
+            self._kept[1].arrange(plan.rung)
         return self._kept[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import torch
@@ -27,3 +28,15 @@ def peak_bytes(device: torch.device) -> int | None:
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return held if sys.platform == "darwin" else held * 1024  # Linux counts in KiB, macOS in bytes
     return None
+
+
+def spare_gaps(device: torch.device) -> None:
+    """Let PyTorch grow what it holds of the device's memory in place, so that little of it lies idle between blocks.
+
+    A setting of the process; one that was made already is left alone.
+    """
+    names = ("_accelerator_setAllocatorSettings", "_cuda_cudaCachingAllocator_set_allocator_settings")  # new, and before 2.10
+    settle = next((found for name in names if (found := getattr(torch._C, name, None))), None)
+    made = os.environ.get("PYTORCH_CUDA_ALLOC_CONF") or os.environ.get("PYTORCH_ALLOC_CONF")
+    if device.type == "cuda" and settle is not None and not made and sys.platform == "linux":
+        settle("expandable_segments:True")

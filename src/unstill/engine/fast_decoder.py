@@ -148,7 +148,10 @@ class FastDecoder(nn.Module):
         for layers, block in self.passes:
             x_FHWC = run_on_frames(layers, x_FHWC, buffer, values)
             run_over_time(block, x_FHWC.flatten(1, 2), values)
-        pixels_FHWC = run_on_frames(self.out, x_FHWC, None, values)
+        return self.finish(run_on_frames(self.out, x_FHWC, None, values))
+
+    def finish(self, pixels_FHWC: Tensor) -> Tensor:
+        """Run the last layer, over time."""
         pixels_BCFHW = pixels_FHWC.permute(3, 0, 1, 2)[None].contiguous()
         out_CFHW: Tensor = self.time_conv_out(pixels_BCFHW)[0]
         return out_CFHW.transpose(0, 1)
@@ -191,15 +194,32 @@ def run_over_time(block: FoldedRes, x_FPC: Tensor, values: int) -> None:
     frames, pixels, width = x_FPC.shape
     step = max(1, values // (frames * width * BAND)) * BAND
     bands = [x_FPC[:, start : start + step] for start in range(0, pixels, step)]
-    first, second = Moments(block.norm1), Moments(block.norm2)
-    first.add(x_FPC[None])
-
-    def begin(band_FPC: Tensor) -> Tensor:
-        return convolve_over_time(first.apply(band_FPC[None]).view(1, *band_FPC.shape), block.conv1)
-
-    kept = begin(bands[0]) if len(bands) == 1 else None
+    half = HalfOverTime(block)
+    half.first.add(x_FPC[None])
+    kept = half.begin(bands[0]) if len(bands) == 1 else None
     for band in bands:
-        second.add(begin(band) if kept is None else kept, block.bias1)
+        half.look(band, kept)
     for band in bands:
-        h = second.apply(begin(band) if kept is None else kept, block.bias1).view(1, *band.shape)
-        add_convolved(band[None], h, block.conv2, block.bias2)
+        half.add(band, kept)
+
+
+class HalfOverTime:
+    """The second half of a video block, in three passes over the clip, of which the first two are for its statistics."""
+
+    def __init__(self, block: FoldedRes) -> None:
+        self.block = block
+        self.first, self.second = Moments(block.norm1), Moments(block.norm2)
+
+    def begin(self, x_FPC: Tensor) -> Tensor:
+        """Take the first convolution."""
+        return convolve_over_time(self.first.apply(x_FPC[None]).view(1, *x_FPC.shape), self.block.conv1)
+
+    def look(self, x_FPC: Tensor, begun: Tensor | None = None) -> None:
+        """Look at what the second norm will be of."""
+        self.second.add(self.begin(x_FPC) if begun is None else begun, self.block.bias1)
+
+    def add(self, x_FPC: Tensor, begun: Tensor | None = None) -> None:
+        """Add the block's result to its input."""
+        h = self.begin(x_FPC) if begun is None else begun
+        h = self.second.apply(h, self.block.bias1).view(1, *x_FPC.shape)
+        add_convolved(x_FPC[None], h, self.block.conv2, self.block.bias2)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from unstill.engine.fold import (
     FoldedDoubling,
+    FoldedFeedForward,
     FoldedLayer,
+    FoldedTold,
     FoldedTransformer,
     FoldedVideoRes,
     Halving,
@@ -34,11 +36,11 @@ class FoldedBlock(nn.Module):
         self.attentions = nn.ModuleList(FoldedTransformer(one) for one in block.attentions)  # type: ignore[arg-type]
         self.resamplers = resamplers
 
-    def run(self, layer: int, x_NHWC: Tensor, told: FoldedTold) -> Tensor:
-        """Run one residual block and its transformer."""
-        x_NHWC = self.resnets[layer](x_NHWC, told.frames, told.biases[self.slots[layer]])
+    def run(self, layer: int, given: list[Tensor], told: FoldedTold) -> Tensor:
+        """Run one residual block and its transformer on what is given, which is taken out of the list to be freed."""
+        x_NHWC: Tensor = self.resnets[layer](given, told.frames, told.biases[self.slots[layer]])
         if layer < len(self.attentions):
-            x_NHWC = self.attentions[layer](x_NHWC, told.context_BND, told.frames)
+            x_NHWC = self.attentions[layer](x_NHWC, told)
         return x_NHWC
 
 
@@ -98,13 +100,6 @@ class StepTable:
         return list(zip(split[0::2], split[1::2], strict=True))
 
 
-class FoldedTold:
-    """What every block is told besides its input."""
-
-    def __init__(self, biases: list[Biases], context_BND: Tensor, frames: int) -> None:
-        self.biases, self.context_BND, self.frames = biases, context_BND, frames
-
-
 class FastUNet(nn.Module):
     """Estimate the velocity of a noisy clip, as `UNet` does."""
 
@@ -120,7 +115,24 @@ class FastUNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 lay_last(module)
+        self.splits = False
         self._told: tuple[Tensor, Tensor] | None = None
+
+    def take_turns(self, *, splits: bool, parts: int = 1) -> None:
+        """Run one branch of guidance after the other, and the rows of feed-forwards in so many parts."""
+        self.splits = splits
+        for module in self.modules():
+            if isinstance(module, FoldedFeedForward):
+                module.parts = parts
+
+    def list_units(self) -> list[nn.Module]:
+        """List what holds the weights, in the order in which it runs."""
+        units: list[nn.Module] = []
+        for block in (*self.downward, self.middle, *self.upward):
+            for layer, resnet in enumerate(block.resnets):
+                units += [resnet, *block.attentions[layer : layer + 1]]
+            units += block.resamplers
+        return units
 
     def _bind(self, context_BND: Tensor, added_ids_BI: Tensor) -> None:
         """Forget tables of another clip; both tensors are kept, so that no other can take their place unseen."""
@@ -138,20 +150,28 @@ class FastUNet(nn.Module):
         """Take latents of clip and picture, 0.25·ln sigma on the CPU, CLIP's embedding, and [fps − 1, motion, noise]."""
         clips, frames = x_BFCHW.shape[:2]
         self._bind(context_BND, added_ids_BI)
-        told = FoldedTold(self.table.find(float(timestep), added_ids_BI, x_BFCHW), context_BND, frames)
+        biases = self.table.find(float(timestep), added_ids_BI, x_BFCHW)
+        turns = [slice(clip, clip + 1) for clip in range(clips)] if self.splits else [slice(0, clips)]
+        made = [self._run(x_BFCHW[at], FoldedTold(biases, context_BND, frames, at)) for at in turns]
+        return made[0] if len(made) == 1 else torch.cat(made)
+
+    def _run(self, x_BFCHW: Tensor, told: FoldedTold) -> Tensor:
         x_NHWC = x_BFCHW.flatten(0, 1).permute(0, 2, 3, 1).contiguous()
         x_NHWC = convolve(x_NHWC, self.conv_in.weight, (1, 1), self.conv_in.bias)
         kept = [x_NHWC]
         for block in self.downward:
             for layer in range(len(block.resnets)):
-                kept.append(block.run(layer, kept[-1], told))
+                kept.append(block.run(layer, [kept[-1]], told))
             for resample in block.resamplers:
                 kept.append(resample(kept[-1]))
-        x_NHWC = self.middle.run(1, self.middle.run(0, kept[-1], told), told)
+        x_NHWC = self.middle.run(1, [self.middle.run(0, [kept[-1]], told)], told)
         for block in self.upward:
             for layer in range(len(block.resnets)):
-                x_NHWC = block.run(layer, torch.cat([x_NHWC, kept.pop()], dim=-1), told)
+                x_NHWC = torch.cat([x_NHWC, kept.pop()], dim=-1)
+                given = [x_NHWC]
+                del x_NHWC  # the block is the only one that holds it, and lets go of it
+                x_NHWC = block.run(layer, given, told)
             for resample in block.resamplers:
                 x_NHWC = resample(x_NHWC, *kept[-1].shape[1:3])
         x_NHWC = convolve(normalise(x_NHWC, self.conv_norm_out), self.conv_out.weight, (1, 1), self.conv_out.bias)
-        return x_NHWC.permute(0, 3, 1, 2).reshape(clips, frames, -1, *x_NHWC.shape[1:3])
+        return x_NHWC.permute(0, 3, 1, 2).reshape(len(x_BFCHW), told.frames, -1, *x_NHWC.shape[1:3])

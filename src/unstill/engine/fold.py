@@ -8,6 +8,7 @@ on the CPU. Every fold is an identity, held in float64 by the tests. It does not
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +67,16 @@ class FoldedTable:
         self._made = None
 
 
+@dataclass(frozen=True, eq=False)
+class FoldedTold:
+    """What every block is told besides its input."""
+
+    biases: list[tuple[Tensor, Tensor]]  # of every residual block at this step
+    context_BND: Tensor  # of all clips of a call
+    frames: int
+    clips: slice  # which of them run now
+
+
 class FoldedRes(nn.Module):
     """A residual block over pixels, channels last, or over frames, with the blend folded in."""
 
@@ -100,11 +111,14 @@ class FoldedRes(nn.Module):
         The bias is the first convolution's with the step's. What is written to may be what frames are read from.
         """
         bias_C = self.bias1 if bias_C is None else bias_C
+        # One step a line: what a step has read is freed before the next.
         h = normalise(x_NHWC, self.norm1)
         if self.over_time:
-            h = normalise(convolve_over_time(h, self.conv1), self.norm2, bias_C)
+            h = convolve_over_time(h, self.conv1)
+            h = normalise(h, self.norm2, bias_C)
             return add_convolved(x_NHWC, h, self.conv2, self.bias2)
-        h = normalise(convolve(h, self.conv1, (1, 1)), self.norm2, bias_C)
+        h = convolve(h, self.conv1, (1, 1))
+        h = normalise(h, self.norm2, bias_C)
         h = convolve(h, self.conv2, (1, 1))
         x_NHWC = x_NHWC if self.shortcut is None else F.linear(x_NHWC, self.shortcut)
         flat = h.view(-1, h.shape[-1])
@@ -171,9 +185,10 @@ class FoldedVideoRes(nn.Module):
         self.over_pixels = FoldedRes(block.spatial_res_block)
         self.over_frames = FoldedRes(block.temporal_res_block, share if block.time_mixer.swapped else 1 - share)
 
-    def forward(self, x_NHWC: Tensor, frames: int, biases: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        one, two = biases or (None, None)
-        x_NHWC = self.over_pixels(x_NHWC, one)
+    def forward(self, given: list[Tensor], frames: int, biases: tuple[Tensor, Tensor]) -> Tensor:
+        """Take frames [N, H, W, C] out of the list, so that they can be freed before the half over frames."""
+        one, two = biases
+        x_NHWC = self.over_pixels(given.pop(), one)
         x_BFPC = x_NHWC.view(-1, frames, x_NHWC.shape[1] * x_NHWC.shape[2], x_NHWC.shape[3])
         out_BFPC: Tensor = self.over_frames(x_BFPC, two)
         return out_BFPC.view(x_NHWC.shape)
@@ -185,6 +200,7 @@ class FoldedFeedForward(nn.Module):
     weight1: Tensor
     bias1: Tensor
     weight2: Tensor
+    parts = 1  # that rows are taken in: what is gated, four times the rest, is held for one at a time
 
     def __init__(self, block: FeedForward, amount: Tensor | None = None) -> None:
         super().__init__()
@@ -196,9 +212,14 @@ class FoldedFeedForward(nn.Module):
             self.register_buffer(name, value.detach())
 
     def forward(self, x_MD: Tensor, stream_MD: Tensor, keep: float = 1.0, *, inplace: bool = True) -> Tensor:
-        """Add the result to so much of the stream."""
-        gated = multiply_and_gate(x_MD, self.weight1, self.bias1)
-        return torch.addmm(stream_MD, gated, self.weight2.t(), beta=keep, out=stream_MD if inplace else None)
+        """Add the result to so much of the stream, some rows at a time."""
+        out_MD = stream_MD if inplace else torch.empty_like(stream_MD)
+        step = -(-len(x_MD) // self.parts)
+        for start in range(0, len(x_MD), step):
+            at = slice(start, start + step)
+            gated = multiply_and_gate(x_MD[at], self.weight1, self.bias1)
+            torch.addmm(stream_MD[at], gated, self.weight2.t(), beta=keep, out=out_MD[at])
+        return out_MD
 
 
 class FoldedAttention(nn.Module):
@@ -214,17 +235,20 @@ class FoldedAttention(nn.Module):
         self.register_buffer("to_qkv", torch.cat([part.weight.detach() for part in (own.to_q, own.to_k, own.to_v)]))
         self.register_buffer("to_out", get_last(own).weight.detach())
 
-    def over_pixels(self, x_MD: Tensor, stream_MD: Tensor, pixels: int) -> Tensor:
+    def over_pixels(self, qkv_MD: Tensor, stream_MD: Tensor, pixels: int) -> Tensor:
         """Let the pixels of each frame look at one another."""
-        qkv = F.linear(x_MD, self.to_qkv).view(-1, pixels, 3, self.heads, x_MD.shape[1] // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        seen = attend(q, k, v).transpose(1, 2).reshape(x_MD.shape)
+        q, k, v = qkv_MD.view(-1, pixels, 3, self.heads, stream_MD.shape[1] // self.heads).permute(2, 0, 3, 1, 4)
+        seen = attend(q, k, v).transpose(1, 2).reshape(stream_MD.shape)
         return stream_MD.addmm_(seen, self.to_out.t())
 
-    def over_frames(self, x_MD: Tensor, stream_MD: Tensor, frames: int, pixels: int) -> Tensor:
+    def over_frames(self, qkv_MD: Tensor, stream_MD: Tensor, frames: int, pixels: int) -> Tensor:
         """Let each pixel look at itself in the other frames."""
-        qkv_BFPC = F.linear(x_MD, self.to_qkv).view(-1, frames, pixels, 3 * x_MD.shape[1])
-        return stream_MD.addmm_(attend_over_time(qkv_BFPC, self.heads).view(x_MD.shape), self.to_out.t())
+        qkv_BFPC = qkv_MD.view(-1, frames, pixels, qkv_MD.shape[1])
+        return stream_MD.addmm_(attend_over_time(qkv_BFPC, self.heads).view(stream_MD.shape), self.to_out.t())
+
+    def project(self, x_MD: Tensor) -> Tensor:
+        """Give queries, keys and values; made apart, so that what they are made of need not stay."""
+        return F.linear(x_MD, self.to_qkv)
 
 
 def attend(q_NKPD: Tensor, k_NKPD: Tensor, v_NKPD: Tensor) -> Tensor:
@@ -259,31 +283,39 @@ class FoldedLayer(nn.Module):
         self.ends = (widen(bias_of(block.ff)), widen(bias_of(temporal.ff)) * (1 - share))
         self.seen, self.placed = (FoldedTable(), FoldedTable()), (FoldedTable(), FoldedTable())
 
-    def look(self, number: int, context_BND: Tensor, like: Tensor) -> Tensor:
+    def look(self, number: int, told: FoldedTold, like: Tensor) -> Tensor:
         """Give what cross-attention adds to every pixel, with the bias of the self-attention before it, [B, D]."""
         bias, to_v, to_out = self.crosses[number]
-        return self.seen[number].get(
+        context_BND = told.context_BND
+        seen_BD = self.seen[number].get(
             len(context_BND), lambda: linear_wide(to_out, linear_wide(to_v, context_BND[:, 0].cpu())) + bias, like
         )
+        return seen_BD[told.clips]
 
     def forget(self) -> None:
         """Another clip has another context."""
         for table in self.seen:
             table.forget()
 
-    def forward(self, x_MD: Tensor, context_BND: Tensor, when_FD: Tensor, frames: int, pixels: int) -> Tensor:
-        share, clip = self.share, frames * pixels
-        h = F.layer_norm(x_MD, x_MD.shape[1:], self.norm1.weight, self.norm1.bias, self.norm1.eps)
+    def forward(self, x_MD: Tensor, told: FoldedTold, when_FD: Tensor, pixels: int) -> Tensor:
+        share, frames, clip = self.share, told.frames, told.frames * pixels
+        norm = self.norm1
+        h = self.attention.project(F.layer_norm(x_MD, x_MD.shape[1:], norm.weight, norm.bias, norm.eps))
         x_MD = self.attention.over_pixels(h, x_MD, pixels)
-        h = add_norm(x_MD, self.look(0, context_BND, x_MD), clip, self.norm3)
+        del h  # here and below: freed before the next is made
+        h = add_norm(x_MD, self.look(0, told, x_MD), clip, self.norm3)
         x_MD = self.think(h, x_MD)
+        del h
         begin = self.placed[0].get(frames, lambda: self.ends[0] + when_FD, x_MD)
         h = add_norm(x_MD, begin, pixels, self.norm_in)
         t_MD = self.think_in(h, x_MD, inplace=False)
-        h = add_norm(t_MD, self.bias_in, clip, self.norm1_time)
+        del h
+        h = self.attention_time.project(add_norm(t_MD, self.bias_in, clip, self.norm1_time))
         t_MD = self.attention_time.over_frames(h, t_MD, frames, pixels)
-        h = add_norm(t_MD, self.look(1, context_BND, x_MD), clip, self.norm3_time)
+        del h
+        h = add_norm(t_MD, self.look(1, told, x_MD), clip, self.norm3_time)
         t_MD = self.think_time(h, t_MD, 1 - share)
+        del h
         # The frame's position was added for the branch over time alone.
         end = self.placed[1].get(frames, lambda: self.ends[1] - share * when_FD, x_MD)
         return mix(x_MD, t_MD, end, pixels, share, out=t_MD)
@@ -325,9 +357,9 @@ class FoldedTransformer(nn.Module):
             )
         return self.when[frames]
 
-    def forward(self, x_NHWC: Tensor, context_BND: Tensor, frames: int) -> Tensor:
+    def forward(self, x_NHWC: Tensor, told: FoldedTold) -> Tensor:
         pixels = x_NHWC.shape[1] * x_NHWC.shape[2]
         x_MD = F.linear(normalise(x_NHWC, self.norm, silu=False).flatten(0, 2), self.proj_in.weight, self.proj_in.bias)
         for layer in self.layers:
-            x_MD = layer(x_MD, context_BND, self.place(frames), frames, pixels)
+            x_MD = layer(x_MD, told, self.place(told.frames), pixels)
         return F.linear(x_MD, self.proj_out.weight, self.proj_out.bias).view(x_NHWC.shape).add_(x_NHWC)

@@ -9,10 +9,10 @@ import torch
 
 from unstill.errors import MachineError
 
-LESS_MEMORY = {  # what to try where memory ran out
-    "load": "--offload keeps one part of the model on the device at a time; --dtype fp16 halves it",
-    "sample": "--offload, fewer --frames, or a smaller --size",
-    "decode": "--offload, or a smaller --size",
+LESS_MEMORY = {  # what to try where memory ran out, on the lowest rung too
+    "load": "close other programs on the device, or --memory tiny",
+    "sample": "fewer --frames or a smaller --size, or close other programs on the device",
+    "decode": "fewer --frames or a smaller --size, or close other programs on the device",
 }
 ELSEWHERE = "close other programs, or a smaller --size"
 # CUDA has a class for it; the CPU's and Apple's allocators raise a plain RuntimeError with these words.

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unstill.artifacts import Plan, PreparedImage
+from unstill.artifacts import Plan, PreparedImage, Rung
 from unstill.engine import Reel
 from unstill.engine.device import peak_bytes, wait
 from unstill.engine.on_cpu import hasten
@@ -128,12 +128,8 @@ class MotionEngine:
         """Change nothing: it is float32."""
         return nullcontext()
 
-    def step_down(self, stage: str, plan: Plan) -> tuple[Plan, str] | None:
-        """Give nothing: it is as small as it gets."""
-        return None
-
-    def restore(self) -> None:
-        """Do nothing: nothing was changed."""
+    def arrange(self, rung: Rung) -> None:
+        """Change nothing: it is as small as it gets."""
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from unstill.artifacts import Plan, PreparedImage
+from unstill.artifacts import Plan, PreparedImage, Rung
 from unstill.engine import Reel
 from unstill.engine.decoder import Bench, decode_by_layers
-from unstill.engine.device import peak_bytes, wait
-from unstill.engine.offload import Places
+from unstill.engine.device import peak_bytes, spare_gaps, wait
+from unstill.engine.places import Places, list_tensors
 from unstill.model.clip import clip_pixels
 from unstill.model.denoiser import Conditions, Denoiser, Schedule, guidance_over_frames
 from unstill.model.unet import UNet
@@ -35,22 +34,21 @@ class ReferenceEngine:
 
     def __init__(self, plan: Plan) -> None:
         self.device, self.dtype = torch.device(plan.device), DTYPES[plan.dtype]
-        rests = "cpu" if plan.request.offload else plan.device
-        self.tower = load_image_tower(plan.model, self.dtype, rests)
-        self.vae = load_vae(plan.model, self.dtype, rests)
-        self.unet = self._load_unet(plan, rests)
-        self.places = Places(self.device, offload=plan.request.offload)
-        self.plan = plan
+        self._load(plan, "cpu" if plan.rung.swaps else plan.device)
+        self.places, self.plan = Places(self.device), plan
         self.schedule = Schedule.from_config(plan.model.configs.get("scheduler", {}))
         self.latent_scale = self.vae.scaling_factor
         extractor = plan.model.configs.get("feature_extractor", {})
         self.clip_mean, self.clip_std = extractor.get("image_mean", CLIP_MEAN), extractor.get("image_std", CLIP_STD)
-        self.peak_bytes()
+        self.arrange(plan.rung)
+
+    def _load(self, plan: Plan, rests: str) -> None:
+        self.tower = load_image_tower(plan.model, self.dtype, rests)
+        self.vae = load_vae(plan.model, self.dtype, rests)
+        self.unet = self.network = self._load_unet(plan, rests)  # what runs may be put in the place of what holds the weights
 
     def _load_unet(self, plan: Plan, rests: str) -> nn.Module:
-        unet = load_unet(plan.model, self.dtype, rests)
-        unet.set_forward_chunk(plan.request.forward_chunk)
-        return unet
+        return load_unet(plan.model, self.dtype, rests)
 
     @torch.no_grad()
     def embed(self, source_HWC: NDArray[np.uint8]) -> Tensor:
@@ -77,9 +75,12 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def _run_unet(self, x_BFCHW: Tensor, time: Tensor, context_BND: Tensor, added_ids_BI: Tensor) -> Tensor:
-        with self._running(self.unet):
-            velocity: Tensor = self.unet(x_BFCHW, time, context_BND, added_ids_BI)
-        return velocity
+        with self._running(self.network):
+            if not self.rung.splits or len(x_BFCHW) == 1:
+                velocity: Tensor = self.unet(x_BFCHW, time, context_BND, added_ids_BI)
+                return velocity
+            turns = zip(*(given.chunk(len(given)) for given in (x_BFCHW, context_BND, added_ids_BI)), strict=True)
+            return torch.cat([self.unet(x, time, context, ids) for x, context, ids in turns])
 
     def latent_shape(self, plan: Plan) -> tuple[int, int, int, int]:
         """Say what a clip is while it is sampled: frames, channels, rows, columns."""
@@ -110,7 +111,7 @@ class ReferenceEngine:
             if plan.decode_chunk >= plan.frames:
                 return self.vae.decode(latents, latents.shape[0]).float().cpu()
             values = plan.decode_chunk * self.vae.config.block_out_channels[0] * plan.size.area_px
-            home = torch.device("cpu") if plan.parks else self.device
+            home = torch.device("cpu") if plan.rung.parked else self.device
             return decode_by_layers(self.vae.decoder, latents, Bench(values, self.device, home)).float().cpu()
 
     @contextmanager
@@ -135,57 +136,48 @@ class ReferenceEngine:
         finally:
             self.vae.to(self.dtype)
 
-    def list_parts(self) -> list[nn.Module]:
-        """List the networks."""
-        return [self.tower, self.vae, self.unet]
+    def list_parts(self) -> dict[nn.Module, list[nn.Module]]:
+        """List the networks, the UNet with the blocks that its weights may come in."""
+        assert isinstance(self.network, UNet)
+        return {self.tower: [], self.vae: [], self.network: self.network.list_units()}
 
-    def step_down(self, stage: str, plan: Plan) -> tuple[Plan, str] | None:
-        """Arrange to do a stage with less memory: parts in turn, then fewer frames at once, then frames in host memory."""
-        if not self.places.offload and self.device.type != "cpu":
-            self.places.clear(self.list_parts())
-            return plan, "parts of the model take turns on the device"
-        return self._decode_less(plan) if stage == "decode" else self._sample_less(plan)
+    def arrange(self, rung: Rung) -> None:
+        """Hold the model as a rung says."""
+        self.rung = rung
+        if rung.swaps:
+            spare_gaps(self.device)
+            self.places.swap(self.list_parts(), rung.window_bytes)
+        elif self.places.swaps:
+            self.places.stay(self.list_parts())
+        self._take_turns(rung)
+        self.peak_bytes()  # what was held before is no part of the clip
 
-    def _sample_less(self, plan: Plan) -> tuple[Plan, str] | None:
-        chunk = plan.request.forward_chunk or plan.frames
-        if chunk == 1:
-            return None
-        chunk = max(1, chunk // 5)
-        self._set_forward_chunk(chunk)
-        return _with_knobs(plan, forward_chunk=chunk), f"feed-forwards run {chunk} frames at a time"
-
-    def _decode_less(self, plan: Plan) -> tuple[Plan, str] | None:
-        if plan.decode_chunk > 1:
-            chunk = max(1, min(plan.decode_chunk, plan.frames) // 4)
-            return replace(plan, decode_chunk=chunk), f"{chunk} of {plan.frames} frames at a time"
-        if not plan.parks and self.device.type != "cpu":
-            return replace(plan, parks=True), "what is decoded waits in host memory"
-        return None
-
-    def restore(self) -> None:
-        """Take back every step down."""
-        asked = self.plan.request
-        if not asked.offload and self.places.offload:
-            self.places.fill(self.list_parts())
-        self._set_forward_chunk(asked.forward_chunk)
-
-    def _set_forward_chunk(self, chunk: int | None) -> None:
-        if isinstance(self.unet, UNet):
-            self.unet.set_forward_chunk(chunk)
+    def _take_turns(self, rung: Rung) -> None:
+        assert isinstance(self.network, UNet)
+        self.network.set_forward_chunk(rung.forward_chunk)
 
     @contextmanager
     def widened(self) -> Iterator[None]:
-        """Run in float32 for a while: halves become floats and halves again without loss."""
-        before = self.dtype
+        """Run in float32 for a while; afterwards every tensor is the one that it was."""
+        before, swaps = self.dtype, self.places.swaps
+        parts = self.list_parts()
+        self.places.clear()
+        tensors = [tensor for network in parts for tensor in list_tensors(network)]
+        kept, places = [tensor.data for tensor in tensors], self.places
         try:
             self.dtype = torch.float32
-            for part in self.list_parts():
-                part.to(torch.float32)
+            for tensor in tensors:
+                tensor.data = tensor.data.float()
+            if swaps:
+                self.places = Places(self.device)
+                self.places.swap(parts, 2 * self.rung.window_bytes)  # of twice the size
             yield
         finally:
             self.dtype = before
-            for part in self.list_parts():
-                part.to(before)
+            self.places.clear()
+            self.places = places
+            for tensor, data in zip(tensors, kept, strict=True):
+                tensor.data = data
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""
@@ -194,10 +186,6 @@ class ReferenceEngine:
     def peak_bytes(self) -> int | None:
         """Return the most device memory held since the last call; on a CPU the most this process ever held."""
         return peak_bytes(self.device)
-
-
-def _with_knobs(plan: Plan, **knobs: object) -> Plan:
-    return replace(plan, request=plan.request.replace(**knobs))
 
 
 # Of OpenAI's CLIP, used by every SVD checkpoint; for single files that come without preprocessor_config.json.

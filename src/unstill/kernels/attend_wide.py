@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unstill.kernels.launch import has_triton, round_up, runs_on_triton
 
-MOST_SCORES = 1 << 26  # at once: 256 MiB
+MOST_SCORES = 1 << 25  # at once: 128 MiB
 WIDEST = 1 << 15  # keys that a program can hold
 WIDENS = "dtype" in torch.ops.aten.mm.overloads()  # type: ignore[no-untyped-call] # products of halves in float32, from 2.8 on
 
@@ -37,6 +37,7 @@ def _attend_fast(q_NPD: Tensor, k_NPD: Tensor, v_NPD: Tensor) -> Tensor:
             rows = slice(start, start + step)
             scores = torch.mm(q_PD[rows], k_PD.t(), out_dtype=torch.float32)
             torch.mm(softmax(scores, 1 / math.sqrt(q_PD.shape[1]), q_PD.dtype), v_PD, out=out_PD[rows])
+            del scores
     return out_NPD
 
 

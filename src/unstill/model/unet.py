@@ -138,6 +138,15 @@ class UNet(nn.Module):
             if isinstance(module, FeedForward):
                 module.chunk = frames
 
+    def list_units(self) -> list[nn.Module]:
+        """List what holds most of the weights, in the order in which it runs."""
+        units: list[nn.Module] = []
+        for block in (*self.down_blocks, self.mid_block, *self.up_blocks):
+            for layer, resnet in enumerate(block.resnets):
+                units += [resnet, *block.attentions[layer : layer + 1]]
+            units += [one for name in ("downsamplers", "upsamplers") for one in getattr(block, name, [])]
+        return units
+
     def forward(self, x_BFCHW: Tensor, timestep: Tensor, context_BND: Tensor, added_ids_BI: Tensor) -> Tensor:
         """Take latents of clip and picture, 0.25·ln sigma, CLIP's embedding, and [fps − 1, motion, noise]."""
         clips, frames = x_BFCHW.shape[:2]

@@ -162,7 +162,7 @@ def _are_sizes(values: Any) -> TypeGuard[list[int]]:
 
 
 def _load(part: str, files: ModelFiles, dtype: torch.dtype, device: str) -> Any:
-    config = _read_config(part, files)
+    config = read_config(part, files)
     found = _read_headers(_list_paths(part, files))
     wanted = list_wanted(files.layout, config)
     _check_tensors(part, files, wanted, found)
@@ -171,7 +171,7 @@ def _load(part: str, files: ModelFiles, dtype: torch.dtype, device: str) -> Any:
     return network.requires_grad_(False).eval()
 
 
-def _read_config(part: str, files: ModelFiles) -> Config:
+def read_config(part: str, files: ModelFiles) -> Config:
     """Read the part's config; a single file that comes without is taken for the published model."""
     config = files.configs.get(part)
     if config is not None:
@@ -204,7 +204,7 @@ def _list_allowed(files: ModelFiles) -> set[str]:
     """Name what else may be in the file: in a single file, the other parts."""
     if files.layout == "diffusers":
         return set()
-    parts = (list_wanted(files.layout, _read_config(part, files)) for part in KINDS)
+    parts = (list_wanted(files.layout, read_config(part, files)) for part in KINDS)
     return {wanted.stored.name for part in parts for wanted in part.values()}
 
 

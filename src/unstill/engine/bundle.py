@@ -1,0 +1,71 @@
+"""Weights laid side by side on the host, pinned where that can be, so that they go to the device in one copy.
+
+The tensors of a network are views: of the host's bytes, or of the device's. It does not know what they are weights of.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unstill.engine.ferry import pin, unpin
+
+ALIGNED = 256  # bytes; what hardware that copies blocks asks of an address
+
+
+class Bundle:
+    """Tensors that travel together."""
+
+    def __init__(self, tensors: list[Tensor], path: Path | None = None) -> None:
+        """Lay them side by side in host memory, or in a file, which the host may put out of memory."""
+        self.tensors = tensors
+        for tensor in tensors:
+            if not is_dense(tensor):
+                tensor.data = tensor.data.contiguous()
+        size = sum(round_up(tensor.numel() * tensor.element_size()) for tensor in tensors)
+        self.flat = torch.empty(size, dtype=torch.uint8) if path is None else torch.from_file(
+            str(path), shared=True, size=size, dtype=torch.uint8)  # fmt: skip
+        before = [tensor.data for tensor in tensors]
+        self.rest()
+        for tensor, data in zip(tensors, before, strict=True):
+            tensor.data.copy_(data)
+        self.is_pinned = path is None and size > 0 and pin(self.flat)
+
+    def __del__(self) -> None:
+        """Let the system have its pages back before they are freed."""
+        if getattr(self, "is_pinned", False):
+            unpin(self.flat)
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return self.flat.numel()
+
+    def rest(self) -> None:
+        """Have the tensors on the host."""
+        self.place(self.flat)
+
+    def go(self, device: torch.device) -> None:
+        """Have the tensors on a device."""
+        self.place(self.flat.to(device, non_blocking=True))
+
+    def place(self, flat: Tensor) -> None:
+        """Let tensors be views of bytes, each in its own layout."""
+        at = 0
+        for tensor in self.tensors:
+            shape, stride, dtype = tensor.shape, tensor.stride(), tensor.dtype
+            size = tensor.numel() * tensor.element_size()
+            tensor.data = flat[at : at + size].view(dtype).as_strided(shape, stride)
+            at += round_up(size)
+
+
+def is_dense(x: Tensor) -> bool:
+    """Say whether numbers lie side by side, in whatever order."""
+    return x.numel() == 1 + sum((many - 1) * stride for many, stride in zip(x.shape, x.stride(), strict=True))
+
+
+def round_up(size: int) -> int:
+    """Give the next aligned size."""
+    return -(-size // ALIGNED) * ALIGNED

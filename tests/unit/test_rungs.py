@@ -1,0 +1,85 @@
+"""memory/rungs.py: what is foreseen falls from rung to rung, and the fastest that fits is taken."""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+from unstill.artifacts import ModelFiles, Rung
+from unstill.memory.need import Work
+from unstill.memory.rungs import ASIDE_BYTES, fits, list_rungs, suggest
+from unstill.values import Size
+
+FILES = ModelFiles("svd-xt", "svd-xt", "diffusers", {}, {"unet": None, "vae": None, "image_encoder": None}, 25, 0)
+FULL = Work(Size(1024, 576), 25, 2, 2, "fast")
+
+
+@pytest.fixture(autouse=True)
+def published(monkeypatch):
+    """The published sizes, without files."""
+    from unstill.model.config import CLIPConfig, UNetConfig, VAEConfig
+
+    configs = {"unet": UNetConfig(), "vae": VAEConfig(), "image_encoder": CLIPConfig()}
+    monkeypatch.setattr("unstill.memory.need.read_config", lambda part, files: configs[part])
+
+
+def rungs_of(budget_bytes=None, work=FULL, chunk=1, **more):
+    return list_rungs(FILES, work, Rung("fast", chunk, **more), budget_bytes, is_apart=True)
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize("frames", [14, 25])
+@pytest.mark.parametrize("size", [Size(512, 320), Size(1024, 576), Size(576, 1024)])
+def test_every_rung_needs_less(engine, frames, size):
+    peaks = [rung.peak_bytes for rung in rungs_of(work=Work(size, frames, 2, 2, engine))]
+    assert all(higher > lower for higher, lower in pairwise(peaks))
+
+
+def test_what_is_promised_at_full_size():
+    """25 frames of 1024x576 in fp16."""
+    fast, lean, tiny = (rung.peak_bytes for rung in rungs_of())
+    assert fast < 9e9
+    assert lean < 5e9
+    assert tiny < 2.5e9
+
+
+@pytest.mark.parametrize(
+    ("budget_gb", "engine"),
+    [*((gb, "fast") for gb in (2.2, 2.5, 3, 4, 5, 6)), *((gb, "reference") for gb in (2.8, 3, 4, 5, 6))],
+)
+def test_the_smallest_uses_its_budget_and_keeps_within_it(budget_gb, engine):
+    tiny = rungs_of(int(budget_gb * 1e9), Work(Size(1024, 576), 25, 2, 2, engine))[-1]
+    assert fits(tiny, int(budget_gb * 1e9))
+    least = rungs_of(10**8, Work(Size(1024, 576), 25, 2, 2, engine))[-1]
+    assert tiny.peak_bytes >= least.peak_bytes
+    assert tiny.parked <= least.parked and tiny.window_bytes >= least.window_bytes
+
+
+def test_frames_wait_only_as_far_as_they_must():
+    parked = [rungs_of(int(budget * 1e9))[-1].parked for budget in (2.2, 3.0, 4.0, 6.0)]
+    assert parked == sorted(parked, reverse=True)
+    assert parked[0] > 15 and parked[-1] == 0
+
+
+def test_a_rung_that_changes_nothing_is_left_out():
+    """On a CPU nothing can wait elsewhere, and one frame of one branch is the least."""
+    work = Work(Size(64, 64), 1, 1, 4, "fast", has_kernels=False)
+    assert [rung.name for rung in list_rungs(FILES, work, Rung("fast", 1, splits=True), None, is_apart=False)] == ["fast"]
+
+
+def test_what_libraries_take_is_left_aside():
+    rung = Rung("lean", 1, stages={"sample": 10**9})
+    assert fits(rung, 10**9 + ASIDE_BYTES) and not fits(rung, 10**9 + ASIDE_BYTES - 1)
+
+
+def test_what_would_fit_is_said():
+    """And it is true."""
+    said = suggest(FILES, FULL, Rung("fast", 1), 18 * 10**8, is_apart=True)
+    frames, size = (
+        re.fullmatch(r"--frames (\d+) or --size (\S+) would fit", said).groups()
+        if "--frames" in said
+        else (None, said.split()[1])
+    )
+    smaller = Size(*(int(side) for side in size.split("x")))
+    assert fits(rungs_of(18 * 10**8, Work(smaller, 25, 2, 2, "fast"))[-1], 18 * 10**8)
+    assert frames is None or fits(rungs_of(18 * 10**8, Work(FULL.size, int(frames), 2, 2, "fast"))[-1], 18 * 10**8)
