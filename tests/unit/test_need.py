@@ -16,6 +16,9 @@ from unstill.model.vae import VAE
 from unstill.values import Size
 
 CPU = torch.device("cpu")
+SLOW = pytest.mark.slow  # more of the same
+STEPS = [(4, 16, 16, 2), *(pytest.param(*shape, marks=SLOW) for shape in [(7, 16, 24, 1), (3, 20, 12, 2), (14, 8, 12, 2)])]
+DECODINGS = [(5, 8, 8), *(pytest.param(*shape, marks=SLOW) for shape in [(9, 12, 8), (14, 8, 12)])]
 EACH = 4  # bytes of a number
 SMALL = UNetConfig(
     block_out_channels=(64, 128, 128), down_attention=(True, True, False), up_attention=(False, True, True),
@@ -44,9 +47,7 @@ def work_of(engine, frames, rows, columns, branches=2):
     return Work(Size(8 * columns, 8 * rows), frames, branches, EACH, engine, has_kernels=False)
 
 
-@pytest.mark.parametrize(
-    ("frames", "rows", "columns", "branches"), [(4, 16, 16, 2), (7, 16, 24, 1), (3, 20, 12, 2), (14, 8, 12, 2)]
-)
+@pytest.mark.parametrize(("frames", "rows", "columns", "branches"), STEPS)
 @pytest.mark.parametrize(
     ("engine", "rung"),
     [("reference", Rung("fast", 1)), ("reference", Rung("lean", 1, splits=True)), ("reference", Rung("tiny", 1, forward_chunk=1)),
@@ -72,7 +73,7 @@ def test_a_step_holds_what_was_foreseen(unets, engine, rung, frames, rows, colum
     assert foreseen == pytest.approx(held.peak, rel=0.1)
 
 
-@pytest.mark.parametrize(("frames", "rows", "columns"), [(5, 8, 8), (9, 12, 8), (14, 8, 12)])
+@pytest.mark.parametrize(("frames", "rows", "columns"), DECODINGS)
 @pytest.mark.parametrize(
     ("engine", "chunk", "parked"),
     [("reference", 1, 0), ("reference", 3, 0), ("reference", 99, 0), ("fast", 1, 0), ("fast", 3, 0), ("fast", 99, 0), ("fast", 1, 2),
