@@ -98,6 +98,7 @@ class Rung:
     forward_chunk: int | None = None  # frames that feed-forwards of the reference engine run at once
     parts: int = 1  # that feed-forwards of the fast engine take their rows in
     parked: int = 0  # frames of what is decoded that wait in host memory
+    on_disk: bool = False  # weights wait in files, where host memory is short too
     stages: Mapping[str, int] = field(default_factory=dict)  # bytes of device memory that each stage will hold at most
 
     @property

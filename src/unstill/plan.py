@@ -15,7 +15,7 @@ from unstill.catalog.layout import Variant
 from unstill.errors import MachineError, ModelError, RequestError
 from unstill.kernels.gate import try_kernel
 from unstill.memory.machine import Machine
-from unstill.memory.need import Work
+from unstill.memory.need import BYTES, Work, count_branches
 from unstill.memory.rungs import ASIDE_BYTES, find_place, fits, list_rungs, suggest
 from unstill.model.weights import read_header
 from unstill.request import BUNDLED, DEFAULTS, Request, settle
@@ -25,7 +25,6 @@ PREFERRED = "svd-xt"
 PREFERRED_BYTES = 3_500_000_000  # 25 frames of 1024x576 in the smallest way, and what a desktop takes
 AT_ONCE_PX = 1024 * 576  # decoded at once: about 1.5 GB beside the clip in half precision
 WHOLE_PX = 2 * AT_ONCE_PX  # clips up to here are decoded whole, bit for bit as diffusers does: 2.5 GB in half precision
-BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 
 def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[str, ...]]:
@@ -69,7 +68,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         assert settled.frames is not None
         work = Work(image.size, settled.frames, count_branches(settled), BYTES[dtype], engine, machine.is_apart)
         budget = find_budget(settled, machine)
-        rungs = list_rungs(files, work, first, budget, is_apart=machine.is_apart)
+        rungs = list_rungs(files, work, first, budget, is_apart=machine.is_apart, host_bytes=machine.host_bytes)
         place = choose_rung(rungs, settled.memory, budget)
         said += warn_of_memory(rungs[place], files, work, budget, machine)
     return Plan(
@@ -94,13 +93,6 @@ def find_budget(settled: Request, machine: Machine) -> int | None:
     """Give the device memory that may be used."""
     known = [bytes_ for bytes_ in (settled.max_memory, machine.free_bytes) if bytes_ is not None]
     return min(known, default=None)
-
-
-def count_branches(settled: Request) -> int:
-    """Say how often the network runs a step: once without guidance."""
-    assert settled.guidance is not None
-    ends = {settled.guidance.last} if settled.guidance_shape == "flat" else {settled.guidance.first, settled.guidance.last}
-    return 1 if ends == {1.0} else 2
 
 
 def choose_rung(rungs: list[Rung], memory: str, budget_bytes: int | None) -> int:

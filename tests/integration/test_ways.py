@@ -20,7 +20,9 @@ def clip_of(miniature, photo, monkeypatch):
         plans.append(plan)
         return keep(plan)
 
-    def make(**more):
+    def make(load_anew=False, **more):
+        if load_anew:
+            keep._kept = None
         return animate(photo, model=str(miniature), load=load, **{**TINY, **more}), plans[-1]
 
     return make
@@ -43,6 +45,18 @@ def test_the_smallest_way_does_all_there_is(clip_of, engine):
     rung = clip_of(engine=engine, memory="tiny")[1].rung
     assert rung.swaps and rung.splits and rung.window_bytes and rung.parked and rung.decode_chunk == 1
     assert (rung.forward_chunk == 1) == (engine == "reference")
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_where_host_memory_is_short_too_weights_wait_on_disk(clip_of, engine, monkeypatch, tmp_path):
+    """In files that nothing names any more once they are there."""
+    clean, _ = clip_of(engine=engine, memory="tiny")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("unstill.memory.machine._host_memory", lambda: (10**9, 10**6))
+    clip, plan = clip_of(engine=engine, memory="tiny", load_anew=True)
+    assert plan.rung.on_disk
+    assert np.abs(clip.frames.astype(int) - clean.frames).max() <= 1  # mapped numbers lie otherwise while they are folded
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_half_precision_breaks_is_repeated_in_every_way(clip_of, monkeypatch):

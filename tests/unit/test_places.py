@@ -115,5 +115,6 @@ def test_a_bundle_keeps_every_layout():
 
 def test_a_bundle_in_a_file_is_the_file(tmp_path):
     tensor = torch.arange(1000.0)
-    Bundle([tensor], tmp_path / "weights")
-    assert torch.equal(torch.from_file(str(tmp_path / "weights"), size=1000), torch.arange(1000.0))
+    Bundle([tensor], tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert torch.equal(torch.from_file(str(path), size=1000), torch.arange(1000.0))

@@ -20,7 +20,8 @@ def published(monkeypatch):
     from unstill.model.config import CLIPConfig, UNetConfig, VAEConfig
 
     configs = {"unet": UNetConfig(), "vae": VAEConfig(), "image_encoder": CLIPConfig()}
-    monkeypatch.setattr("unstill.memory.need.read_config", lambda part, files: configs[part])
+    for module in ("need", "rungs"):
+        monkeypatch.setattr(f"unstill.memory.{module}.read_config", lambda part, files: configs[part])
 
 
 def rungs_of(budget_bytes=None, work=FULL, chunk=1, **more):
@@ -65,6 +66,16 @@ def test_a_rung_that_changes_nothing_is_left_out():
     """On a CPU nothing can wait elsewhere, and one frame of one branch is the least."""
     work = Work(Size(64, 64), 1, 1, 4, "fast", has_kernels=False)
     assert [rung.name for rung in list_rungs(FILES, work, Rung("fast", 1, splits=True), None, is_apart=False)] == ["fast"]
+
+
+def test_weights_wait_on_disk_only_where_they_must():
+    """Weights take 4.1 GB of the host, and parked frames 151 MB each."""
+
+    def waits(host_gb):
+        rungs = list_rungs(FILES, FULL, Rung("fast", 1), 10**8, is_apart=True, host_bytes=int(host_gb * 1e9))
+        return [rung.on_disk for rung in rungs]
+
+    assert [waits(host_gb) for host_gb in (10, 6, 2)] == [[False, False, False], [False, False, True], [False, True, True]]
 
 
 def test_what_libraries_take_is_left_aside():

@@ -131,6 +131,8 @@ def tell_plan(
 
 def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, Any]:
     """Give a plan as JSON values, without the places of files."""
+    from unstill.memory.pace import estimate_s
+
     model = {key: getattr(plan.model, key) for key in ("name", "family", "layout", "revision", "licence")}
     return {
         "picture": {"size": str(image.original), "sha256": image.sha256, "notes": image.notes},
@@ -139,6 +141,7 @@ def plan_to_dict(image: PreparedImage, plan: Plan, is_drawn: bool) -> dict[str, 
         "dtype": plan.dtype,
         "engine": plan.engine,
         "memory": {"taken": plan.rung.name, "budget_bytes": plan.budget_bytes, "ways": [asdict(rung) for rung in ways(plan)]},
+        "about_s": estimate_s(plan) if plan.rung.peak_bytes is not None else None,
         "notes": plan.notes,
         "size": str(plan.size),
         "clip_size": str(plan.clip_size),
@@ -169,6 +172,20 @@ def describe_memory(plan: Plan) -> str:
     """Say which way is taken, and what it needs of what there is."""
     of = "" if plan.budget_bytes is None else f" of {show_bytes(plan.budget_bytes)}"
     return f"{plan.rung.name}, {show_bytes(plan.rung.peak_bytes)}{of}"
+
+
+def describe_wait(plan: Plan) -> str:
+    """Say about how long it takes."""
+    from unstill.memory.pace import estimate_s
+
+    return f"about {show_about(estimate_s(plan))}, and some seconds for loading"
+
+
+def show_about(seconds: float) -> str:
+    """Write a time that is not known better than by its first figures."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0.1):.1g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def describe_chunk(plan: Plan) -> str:
@@ -206,6 +223,6 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list
         ("sampling", f"{plan.steps} steps{describe_levels(r)}, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", describe_chunk(plan)),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),
-        *([] if plan.rung.peak_bytes is None else [("memory", describe_memory(plan))]),
+        *([] if plan.rung.peak_bytes is None else [("memory", describe_memory(plan)), ("takes", describe_wait(plan))]),
         ("file", "standard output" if out == "-" else out),
     ]

@@ -6,6 +6,7 @@ The tensors of a network are views: of the host's bytes, or of the device's. It 
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import torch
 from torch import Tensor
@@ -18,20 +19,19 @@ ALIGNED = 256  # bytes; what hardware that copies blocks asks of an address
 class Bundle:
     """Tensors that travel together."""
 
-    def __init__(self, tensors: list[Tensor], path: Path | None = None) -> None:
-        """Lay them side by side in host memory, or in a file, which the host may put out of memory."""
+    def __init__(self, tensors: list[Tensor], folder: Path | None = None) -> None:
+        """Lay them side by side in host memory, or in a file of the folder, which the host may put out of memory."""
         self.tensors = tensors
         for tensor in tensors:
             if not is_dense(tensor):
                 tensor.data = tensor.data.contiguous()
         size = sum(round_up(tensor.numel() * tensor.element_size()) for tensor in tensors)
-        self.flat = torch.empty(size, dtype=torch.uint8) if path is None else torch.from_file(
-            str(path), shared=True, size=size, dtype=torch.uint8)  # fmt: skip
+        self.flat = torch.empty(size, dtype=torch.uint8) if folder is None or not size else map_file(folder, size)
         before = [tensor.data for tensor in tensors]
         self.rest()
         for tensor, data in zip(tensors, before, strict=True):
             tensor.data.copy_(data)
-        self.is_pinned = path is None and size > 0 and pin(self.flat)
+        self.is_pinned = folder is None and size > 0 and pin(self.flat)
 
     def __del__(self) -> None:
         """Let the system have its pages back before they are freed."""
@@ -59,6 +59,12 @@ class Bundle:
             size = tensor.numel() * tensor.element_size()
             tensor.data = flat[at : at + size].view(dtype).as_strided(shape, stride)
             at += round_up(size)
+
+
+def map_file(folder: Path, size: int) -> Tensor:
+    """Give bytes that lie in a new file."""
+    with NamedTemporaryFile(dir=folder, delete=False) as file:
+        return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8)
 
 
 def is_dense(x: Tensor) -> bool:

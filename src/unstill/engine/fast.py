@@ -31,7 +31,7 @@ class FastEngine(ReferenceEngine):
 
     def _load_unet(self, plan: Plan, rests: str) -> nn.Module:
         # Folded on the CPU, where what becomes a table stays.
-        return FastUNet(load_unet(plan.model, self.dtype, "cpu")).to(rests)
+        return FastUNet(load_unet(plan.model, self.dtype, "cpu", mapped=plan.rung.on_disk)).to(rests)
 
     def list_parts(self) -> dict[nn.Module, list[nn.Module]]:
         """List the networks, the UNet with the blocks that its weights may come in."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +20,13 @@ Units = list[nn.Module]
 class Movable:
     """A network that is on the device while it runs, whole or block by block."""
 
-    def __init__(self, network: nn.Module, blocks: Units) -> None:
-        """Lay its weights out on the host, where they stay; those in no block go to the device whole."""
+    def __init__(self, network: nn.Module, blocks: Units, folder: Path | None = None) -> None:
+        """Lay its weights out on the host, or in files, where they stay; those in no block go to the device whole."""
         self.blocks = blocks
         groups = [list_tensors(block) for block in blocks]
         inside = {id(tensor) for group in groups for tensor in group}
-        self.bundles = [Bundle(group) for group in groups]
-        self.others = Bundle([tensor for tensor in list_tensors(network) if id(tensor) not in inside])
+        self.bundles = [Bundle(group, folder) for group in groups]
+        self.others = Bundle([tensor for tensor in list_tensors(network) if id(tensor) not in inside], folder)
         self._stream: WeightStream | None = None
 
     def go(self, device: torch.device, window_bytes: int) -> None:
@@ -88,14 +90,17 @@ class Places:
             self._parts[self._there].rest()
             self._there = None
 
-    def swap(self, networks: dict[nn.Module, Units], window_bytes: int) -> None:
+    def swap(self, networks: dict[nn.Module, Units], window_bytes: int, *, on_disk: bool = False) -> None:
         """Let networks take turns from now on, those with blocks in a window if there is one."""
         self.clear()
         self._window_bytes = window_bytes
         if self._parts is None:
             for network in networks:
                 network.to("cpu")
-            self._parts = {id(network): Movable(network, blocks) for network, blocks in networks.items()}
+            with TemporaryDirectory(prefix="unstill-weights-", ignore_cleanup_errors=True) as name:
+                # Files that were mapped stay until they are let go of, though nothing names them any more.
+                folder = Path(name) if on_disk else None
+                self._parts = {id(network): Movable(network, blocks, folder) for network, blocks in networks.items()}
 
     def stay(self, networks: dict[nn.Module, Units]) -> None:
         """Have all networks on the device for good; if they do not fit, go on taking turns."""

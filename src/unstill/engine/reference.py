@@ -43,12 +43,13 @@ class ReferenceEngine:
         self.arrange(plan.rung)
 
     def _load(self, plan: Plan, rests: str) -> None:
-        self.tower = load_image_tower(plan.model, self.dtype, rests)
-        self.vae = load_vae(plan.model, self.dtype, rests)
+        mapped = plan.rung.on_disk  # until they are laid out in files of their own
+        self.tower = load_image_tower(plan.model, self.dtype, rests, mapped=mapped)
+        self.vae = load_vae(plan.model, self.dtype, rests, mapped=mapped)
         self.unet = self.network = self._load_unet(plan, rests)  # what runs may be put in the place of what holds the weights
 
     def _load_unet(self, plan: Plan, rests: str) -> nn.Module:
-        return load_unet(plan.model, self.dtype, rests)
+        return load_unet(plan.model, self.dtype, rests, mapped=plan.rung.on_disk)
 
     @torch.no_grad()
     def embed(self, source_HWC: NDArray[np.uint8]) -> Tensor:
@@ -146,7 +147,7 @@ class ReferenceEngine:
         self.rung = rung
         if rung.swaps:
             spare_gaps(self.device)
-            self.places.swap(self.list_parts(), rung.window_bytes)
+            self.places.swap(self.list_parts(), rung.window_bytes, on_disk=rung.on_disk)
         elif self.places.swaps:
             self.places.stay(self.list_parts())
         self._take_turns(rung)

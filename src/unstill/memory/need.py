@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from unstill.artifacts import ModelFiles, Rung
+from unstill.artifacts import ModelFiles, Plan, Rung
 from unstill.model.config import CLIPConfig, UNetConfig, VAEConfig
 from unstill.model.weights import list_wanted, read_config
+from unstill.request import Request
 from unstill.values import Size
 
+BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 # Of the UNet's tensors the fast engine keeps these on the host: they become tables.
 TABLES = re.compile(
     r"attn2|time_emb_proj|time_pos_embed|time_embedding|add_embedding|mix_factor|transformer_blocks\.\d+\.norm2"
@@ -50,6 +52,19 @@ class Work:
     bytes_each: int
     engine: str  # fast | reference
     has_kernels: bool = True  # the gate of the fast engine in one kernel
+
+
+def work_of(plan: Plan) -> Work:
+    """Say what a plan makes."""
+    on_gpu = plan.device.startswith("cuda")
+    return Work(plan.size, plan.frames, count_branches(plan.request), BYTES[plan.dtype], plan.engine, on_gpu)
+
+
+def count_branches(settled: Request) -> int:
+    """Say how often the network runs a step: once without guidance."""
+    assert settled.guidance is not None
+    ends = {settled.guidance.last} if settled.guidance_shape == "flat" else {settled.guidance.first, settled.guidance.last}
+    return 1 if ends == {1.0} else 2
 
 
 def count_weights(files: ModelFiles, work: Work) -> Weights:

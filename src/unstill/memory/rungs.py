@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from unstill.artifacts import ModelFiles, Rung
-from unstill.memory.need import Work, count_stages, count_weights
+from unstill.memory.need import Work, count_stages, count_weights, list_kept
+from unstill.model.config import VAEConfig
+from unstill.model.weights import read_config
 from unstill.values import Size
 
 WINDOW_BLOCKS = 2  # of the UNet's largest, so that the next one comes while one runs
@@ -22,7 +24,9 @@ GRID = 64  # pixels that sizes should be multiples of
 ASIDE_BYTES = 200_000_000  # of a budget: what libraries take for themselves, and what lies between blocks of memory
 
 
-def list_rungs(files: ModelFiles, work: Work, first: Rung, budget_bytes: int | None, *, is_apart: bool) -> list[Rung]:
+def list_rungs(
+    files: ModelFiles, work: Work, first: Rung, budget_bytes: int | None, *, is_apart: bool, host_bytes: int | None = None
+) -> list[Rung]:
     """List all rungs below and with the first one, with what each stage will hold; tiny as large as the budget allows."""
     fewer = min(first.decode_chunk, max(1, work.frames // 25) if is_apart else max(1, first.decode_chunk // 4))
     lean = replace(first, name="lean", swaps=is_apart, splits=True, decode_chunk=fewer)
@@ -40,11 +44,21 @@ def list_rungs(files: ModelFiles, work: Work, first: Rung, budget_bytes: int | N
     first, lean, tiny = count(first), count(lean), count(tiny)
     if budget_bytes is not None:
         tiny = widen(tiny, lean, work, budget_bytes - ASIDE_BYTES, count)
+    if is_apart and host_bytes is not None:
+        lean, tiny = (replace(rung, on_disk=count_host(files, work, rung) > host_bytes) for rung in (lean, tiny))
     rungs = [first]
     for rung in (lean, tiny):
         if replace(rung, name=rungs[-1].name, stages=rungs[-1].stages) != rungs[-1]:
             rungs.append(rung)
     return rungs
+
+
+def count_host(files: ModelFiles, work: Work, rung: Rung) -> int:
+    """Give the host memory that weights and frames wait in."""
+    vae = read_config("vae", files)
+    assert isinstance(vae, VAEConfig)
+    cells = work.size.area_px // 4 ** (len(vae.block_out_channels) - 1)
+    return count_weights(files, work).total + rung.parked * max(list_kept(vae, cells)) * work.bytes_each
 
 
 def find_place(rungs: list[Rung], name: str) -> int:
@@ -88,6 +102,8 @@ def describe(rung: Rung, frames: int) -> str:
         said.append("branches of guidance run one after the other")
     if rung.forward_chunk and rung.forward_chunk < frames:
         said.append(f"feed-forwards run {rung.forward_chunk} of {frames} frames at a time")
+    if rung.on_disk:
+        said.append("weights wait on disk, because host memory is short too")
     if rung.parked:
         said.append(f"{rung.parked} of {frames} decoded frames wait in host memory")
     elif rung.decode_chunk < frames:

@@ -62,21 +62,21 @@ DOWNLOAD_AGAIN = "download the file again; the copy is broken"
 OTHER_MODEL = "check that weights and config.json belong together and are Stable Video Diffusion's"
 
 
-def load_unet(files: ModelFiles, dtype: torch.dtype, device: str) -> UNet:
+def load_unet(files: ModelFiles, dtype: torch.dtype, device: str, *, mapped: bool = False) -> UNet:
     """Load the UNet onto a device."""
-    unet: UNet = _load("unet", files, dtype, device)
+    unet: UNet = _load("unet", files, dtype, device, mapped=mapped)
     return unet
 
 
-def load_vae(files: ModelFiles, dtype: torch.dtype, device: str) -> VAE:
+def load_vae(files: ModelFiles, dtype: torch.dtype, device: str, *, mapped: bool = False) -> VAE:
     """Load the VAE onto a device."""
-    vae: VAE = _load("vae", files, dtype, device)
+    vae: VAE = _load("vae", files, dtype, device, mapped=mapped)
     return vae
 
 
-def load_image_tower(files: ModelFiles, dtype: torch.dtype, device: str) -> ImageTower:
+def load_image_tower(files: ModelFiles, dtype: torch.dtype, device: str, *, mapped: bool = False) -> ImageTower:
     """Load CLIP's image tower onto a device."""
-    tower: ImageTower = _load("image_encoder", files, dtype, device)
+    tower: ImageTower = _load("image_encoder", files, dtype, device, mapped=mapped)
     return tower
 
 
@@ -161,13 +161,13 @@ def _are_sizes(values: Any) -> TypeGuard[list[int]]:
 # ---- networks ------------------------------------------------------------------------------------------------
 
 
-def _load(part: str, files: ModelFiles, dtype: torch.dtype, device: str) -> Any:
+def _load(part: str, files: ModelFiles, dtype: torch.dtype, device: str, *, mapped: bool) -> Any:
     config = read_config(part, files)
     found = _read_headers(_list_paths(part, files))
     wanted = list_wanted(files.layout, config)
     _check_tensors(part, files, wanted, found)
     network = _build(config)  # on no device yet
-    network.load_state_dict(_read_tensors(wanted, found, dtype, device), assign=True)
+    network.load_state_dict(_read_tensors(wanted, found, dtype, device, mapped=mapped), assign=True)
     return network.requires_grad_(False).eval()
 
 
@@ -251,9 +251,9 @@ def _describe(wrong: Mapping[str, Sequence[str]]) -> str:
 
 
 def _read_tensors(
-    wanted: Mapping[str, Wanted], found: Mapping[str, Found], dtype: torch.dtype, device: str
+    wanted: Mapping[str, Wanted], found: Mapping[str, Found], dtype: torch.dtype, device: str, *, mapped: bool
 ) -> dict[str, Tensor]:
-    """Read, cast and move one tensor after the other: the host never holds the part twice."""
+    """Read, cast and move one tensor after the other: the host never holds the part twice, and mapped not even once."""
     state: dict[str, Tensor] = {}
     for path in {found[w.stored.name].path: None for w in wanted.values()}:
         with _open(path) as opened:
@@ -261,7 +261,7 @@ def _read_tensors(
                 if found[stored.name].path == path:
                     tensor = _take(opened, stored, shape)
                     # A copy even where nothing changes: the file may be replaced while the network lives.
-                    state[name] = tensor.to(device, dtype, copy=True, memory_format=torch.contiguous_format)
+                    state[name] = tensor.to(device, dtype, copy=not mapped, memory_format=torch.contiguous_format)
     return state
 
 
