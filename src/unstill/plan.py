@@ -69,7 +69,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         work = Work(image.size, settled.frames, count_branches(settled), BYTES[dtype], engine, machine.is_apart)
         budget = find_budget(settled, machine)
         rungs = list_rungs(files, work, first, budget, is_apart=machine.is_apart, host_bytes=machine.host_bytes)
-        place = choose_rung(rungs, settled.memory, budget)
+        place = choose_rung(rungs, settled, budget)
         said += warn_of_memory(rungs[place], files, work, budget, machine)
     return Plan(
         request=settled,
@@ -95,12 +95,12 @@ def find_budget(settled: Request, machine: Machine) -> int | None:
     return min(known, default=None)
 
 
-def choose_rung(rungs: list[Rung], memory: str, budget_bytes: int | None) -> int:
+def choose_rung(rungs: list[Rung], settled: Request, budget_bytes: int | None) -> int:
     """Give the place of the rung that is asked for; with auto of the fastest that fits, else of the smallest."""
-    if memory == "auto":
+    if settled.memory == "auto":
         fitting = [budget_bytes is None or fits(rung, budget_bytes) for rung in rungs]
         return fitting.index(True) if any(fitting) else len(rungs) - 1
-    return find_place(rungs, memory)
+    return find_place(rungs, settled.memory, settled.max_memory)  # who asks for tiny alone wants the smallest
 
 
 def warn_of_memory(rung: Rung, files: ModelFiles, work: Work, budget_bytes: int | None, machine: Machine) -> list[str]:

@@ -19,6 +19,7 @@ from unstill.model.weights import read_config
 from unstill.values import Size
 
 WINDOW_BLOCKS = 2  # of the UNet's largest, so that the next one comes while one runs
+WORTH = 0.9  # of what lean needs; a way between that saves less is none
 PARTS = 4  # of a feed-forward, whose gated numbers are then as many as the others
 GRID = 64  # pixels that sizes should be multiples of
 ASIDE_BYTES = 200_000_000  # of a budget: what libraries take for themselves, and what lies between blocks of memory
@@ -27,7 +28,10 @@ ASIDE_BYTES = 200_000_000  # of a budget: what libraries take for themselves, an
 def list_rungs(
     files: ModelFiles, work: Work, first: Rung, budget_bytes: int | None, *, is_apart: bool, host_bytes: int | None = None
 ) -> list[Rung]:
-    """List all rungs below and with the first one, with what each stage will hold; tiny as large as the budget allows."""
+    """List all rungs below and with the first one, with what each stage will hold.
+
+    There are two of tiny: as large as the budget allows, and the smallest, for when there is less than was thought.
+    """
     fewer = min(first.decode_chunk, max(1, work.frames // 25) if is_apart else max(1, first.decode_chunk // 4))
     lean = replace(first, name="lean", swaps=is_apart, splits=True, decode_chunk=fewer)
     tiny = replace(lean, name="tiny", decode_chunk=1)
@@ -42,15 +46,23 @@ def list_rungs(
         return replace(rung, stages=count_stages(files, work, rung))
 
     first, lean, tiny = count(first), count(lean), count(tiny)
+    rungs = [first, lean, tiny]
     if budget_bytes is not None:
-        tiny = widen(tiny, lean, work, budget_bytes - ASIDE_BYTES, count)
+        filled = widen(tiny, lean, work, budget_bytes - ASIDE_BYTES, count)
+        if filled.stages != tiny.stages and max(filled.stages.values()) < WORTH * max(lean.stages.values()):
+            rungs.insert(2, filled)
     if is_apart and host_bytes is not None:
-        lean, tiny = (replace(rung, on_disk=count_host(files, work, rung) > host_bytes) for rung in (lean, tiny))
-    rungs = [first]
-    for rung in (lean, tiny):
-        if replace(rung, name=rungs[-1].name, stages=rungs[-1].stages) != rungs[-1]:
-            rungs.append(rung)
-    return rungs
+        rungs[1:] = [replace(rung, on_disk=count_host(files, work, rung) > host_bytes) for rung in rungs[1:]]
+    return drop_equals(rungs)
+
+
+def drop_equals(rungs: list[Rung]) -> list[Rung]:
+    """Leave out what is no different from the one above it."""
+    kept = rungs[:1]
+    for rung in rungs[1:]:
+        if replace(rung, name=kept[-1].name, stages=kept[-1].stages) != kept[-1]:
+            kept.append(rung)
+    return kept
 
 
 def count_host(files: ModelFiles, work: Work, rung: Rung) -> int:
@@ -61,10 +73,12 @@ def count_host(files: ModelFiles, work: Work, rung: Rung) -> int:
     return count_weights(files, work).total + rung.parked * max(list_kept(vae, cells)) * work.bytes_each
 
 
-def find_place(rungs: list[Rung], name: str) -> int:
-    """Give the place of the rung of that name; where it is no different from the one above it, of that one."""
+def find_place(rungs: list[Rung], name: str, budget_bytes: int | None) -> int:
+    """Give the place of a rung of that name that fits, else of the smallest; where there is none, of the one above."""
     order = ("fast", "lean", "tiny")
-    return max(place for place, rung in enumerate(rungs) if order.index(rung.name) <= order.index(name))
+    able = [place for place, rung in enumerate(rungs) if order.index(rung.name) <= order.index(name)]
+    named = [place for place in able if rungs[place].name == name]
+    return next((place for place in named if budget_bytes is not None and fits(rungs[place], budget_bytes)), able[-1])
 
 
 def widen(tiny: Rung, lean: Rung, work: Work, budget_bytes: int, count: Callable[[Rung], Rung]) -> Rung:
