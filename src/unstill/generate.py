@@ -104,6 +104,10 @@ def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock)
     def decode_all(plan: Plan) -> Frames:
         return decode(plan, image, latents, engine, clock.watch)
 
+    def decode_wide(plan: Plan) -> Frames:
+        with engine.widened():  # inside, so that a step down finds every tensor as it was
+            return decode_all(plan)
+
     with clock.stage("decode"):
         frames = ladder.run("decode", decode_all)
     with clock.stage("check"):
@@ -112,8 +116,7 @@ def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock)
         except ResultError as error:
             if ladder.plan.dtype == "fp32":
                 raise
-            with engine.widened():
-                frames = ladder.run("decode", decode_all)
+            frames = ladder.run("decode", decode_wide)
             report = check(ladder.plan, image, frames)
             repairs.append(f"{error.message} in {ladder.plan.dtype}: decoded once more in float32")
         pixels = to_bytes(frames)

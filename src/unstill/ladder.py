@@ -28,6 +28,8 @@ class Ladder:
     def __init__(self, plan: Plan, load: Load) -> None:
         """Load the engine; where its parts do not fit on the device together, on a lower rung."""
         self.plan, self._first = plan, plan
+        if plan.device.startswith("cuda"):
+            torch.cuda.set_device(plan.device)  # kernels and pinned memory go by the current one
         self.said: list[str] = []  # what was stepped down to, and where
         self.engine: Engine = self.run("load", load)
 
@@ -43,10 +45,10 @@ class Ladder:
             free(failed)
             rung, *lower = self.plan.lower
             self.plan = replace(self.plan, rung=rung, lower=tuple(lower))
-            if stage != "load":
-                self.engine.arrange(rung)
             how = describe(rung, self.plan.frames)
             self.said.append(f"memory ran out while {DOING[stage]}: now {rung.name}: {how}; the frames are the same")
+            if stage != "load":
+                self.engine.arrange(rung)
 
     def restore(self) -> None:
         """Put everything where it was: the next clip may be smaller."""

@@ -66,7 +66,8 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
     rungs, said, place, budget = [first], _warn(settled, files, machine, asked=request), 0, None
     if not is_bundled:
         assert settled.frames is not None
-        work = Work(image.size, settled.frames, count_branches(settled), BYTES[dtype], engine, machine.is_apart)
+        branches, upcasts = count_branches(settled), dtype == "fp16"
+        work = Work(image.size, settled.frames, branches, BYTES[dtype], engine, machine.is_apart, upcasts=upcasts)
         budget = find_budget(settled, machine)
         rungs = list_rungs(files, work, first, budget, is_apart=machine.is_apart, host_bytes=machine.host_bytes)
         place = choose_rung(rungs, settled, budget)
@@ -105,11 +106,12 @@ def choose_rung(rungs: list[Rung], settled: Request, budget_bytes: int | None) -
 
 def warn_of_memory(rung: Rung, files: ModelFiles, work: Work, budget_bytes: int | None, machine: Machine) -> list[str]:
     """Say that the clip does not fit, and what would."""
+    said = ["weights wait on disk, as host memory is short: every step is as slow as the disk"] if rung.on_disk else []
     if budget_bytes is None or rung.peak_bytes is None or fits(rung, budget_bytes):
-        return []
+        return said
     need, have = (f"{count / 1e9:.1f} GB" for count in (rung.peak_bytes + ASIDE_BYTES, budget_bytes))
     what = f"memory {rung.name} needs {need}, and {have} may be used on {machine.name}"
-    return [f"{what}: {suggest(files, work, rung, budget_bytes, is_apart=machine.is_apart)}"]
+    return [*said, f"{what}: {suggest(files, work, rung, budget_bytes, is_apart=machine.is_apart)}"]
 
 
 def choose_engine(settled: Request, files: ModelFiles, machine: Machine) -> tuple[str, tuple[str, ...]]:

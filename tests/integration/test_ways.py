@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from unstill import animate
 from unstill.engine import Keep
@@ -51,12 +52,35 @@ def test_the_smallest_way_does_all_there_is(clip_of, engine):
 def test_where_host_memory_is_short_too_weights_wait_on_disk(clip_of, engine, monkeypatch, tmp_path):
     """In files that nothing names any more once they are there."""
     clean, _ = clip_of(engine=engine, memory="tiny")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("unstill.memory.machine._host_memory", lambda: (10**9, 10**6))
     clip, plan = clip_of(engine=engine, memory="tiny", load_anew=True)
     assert plan.rung.on_disk
     assert np.abs(clip.frames.astype(int) - clean.frames).max() <= 1  # mapped numbers lie otherwise while they are folded
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_that_runs_out_in_a_repair_leaves_every_weight_as_it_was(clip_of, monkeypatch):
+    """What half precision broke is decoded in float32; there memory runs out, and it is done again with less."""
+    clean, _ = clip_of(memory="fast", dtype="bf16", engine="reference")
+
+    from unstill.engine.reference import ReferenceEngine
+
+    decode, calls = ReferenceEngine._decode, []
+
+    def stumble(engine, latents, plan):
+        calls.append(str(engine.dtype))
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(engine, latents, plan) * (float("nan") if len(calls) == 1 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReferenceEngine, "_decode", stumble)
+        clip, _ = clip_of(memory="fast", dtype="bf16", engine="reference")
+    assert calls == ["torch.bfloat16", "torch.float32", "torch.float32"]
+    assert clip.report.memory == "lean"
+    again, _ = clip_of(memory="fast", dtype="bf16", engine="reference")
+    assert np.array_equal(again.frames, clean.frames)
 
 
 def test_what_half_precision_breaks_is_repeated_in_every_way(clip_of, monkeypatch):

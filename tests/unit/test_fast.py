@@ -1,5 +1,7 @@
 """engine/fold, fast_unet and fast_decoder: folded weights give the reference's numbers, in float64 to the last digits."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -45,6 +47,16 @@ def test_tables_follow_what_the_network_is_told():
     for _ in range(2):
         for case, whole in zip(cases, wanted, strict=True):
             assert differ(fast(*case), whole) < 1e-12
+
+
+@torch.no_grad()
+def test_a_step_can_be_repeated_in_a_wider_dtype_at_any_size():
+    """What waits on the CPU, the doubling's own weights for odd sizes, follows."""
+    asked = ask(rows=9, columns=7)
+    unet = make_unet(torch.bfloat16)
+    exact = copy.deepcopy(unet).double()(*(part.bfloat16().double() for part in asked))
+    fast = FastUNet(unet).float()
+    assert differ(fast(*(part.bfloat16().float() for part in asked)).double(), exact) < 0.02  # folded in bf16
 
 
 @torch.no_grad()

@@ -83,7 +83,7 @@ def test_a_step_holds_what_was_foreseen(unets, engine, rung, frames, rows, colum
 def test_decoding_holds_what_was_foreseen(vaes, engine, chunk, parked, frames, rows, columns):
     network, chunk = vaes[engine], min(chunk, frames)
     z, values = torch.randn(frames, 4, rows, columns), chunk * 32 * rows * columns * 64
-    lot = Lot(parked, max(list_kept(VAE_CONFIG, rows * columns)), z.dtype) if parked else None
+    lot = Lot(parked, max(list_kept(VAE_CONFIG, rows * columns)), z.dtype, CPU) if parked else None
     if lot is not None:
         lot.wait()
     with Allocations() as held:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from unstill.engine.bundle import Bundle
-from unstill.engine.places import Places
+from unstill.engine.places import Places, list_tensors, move
+from unstill.errors import MachineError
 
 CPU = torch.device("cpu")
 
@@ -29,9 +30,17 @@ def where(device):
     return lambda *parts: ["there" if part.weight.untyped_storage().data_ptr() in device else "here" for part in parts]
 
 
+class Layer(nn.Linear):
+    """A layer with a buffer besides, as folded networks have them."""
+
+    def __init__(self, inside, outside):
+        super().__init__(inside, outside)
+        self.register_buffer("table", torch.ones(3))
+
+
 @pytest.fixture
 def parts():
-    return {nn.Linear(2, 3): [], nn.Linear(3, 2): []}
+    return {Layer(2, 3): [], Layer(3, 2): []}
 
 
 @pytest.fixture
@@ -90,13 +99,33 @@ def test_parts_that_no_longer_fit_go_on_taking_turns(places, parts, where, monke
     """Putting everything back must not cost a clip that is made."""
     first, second = parts
 
-    def refuse(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    noted = [list_tensors(part) for part in parts]
 
-    monkeypatch.setattr(second, "to", refuse)
+    def move_one(part, device):
+        if part is second:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        move(part, device)
+
+    monkeypatch.setattr("unstill.engine.places.move", move_one)
     places.stay(parts)
     assert places.swaps
     assert where(first, second) == ["here", "here"]
+    assert all(
+        old is new
+        for part, tensors in zip(parts, noted, strict=True)
+        for old, new in zip(tensors, list_tensors(part), strict=True)
+    )
+
+
+def test_parts_that_cannot_take_turns_stay_where_they_were(parts, where, monkeypatch):
+    def refuse(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("unstill.engine.places.Movable", refuse)
+    places = Places(CPU)
+    with pytest.raises(MemoryError):
+        places.swap(parts, 0)
+    assert not places.swaps
 
 
 def test_a_bundle_keeps_every_layout():
@@ -106,7 +135,7 @@ def test_a_bundle_keeps_every_layout():
                torch.randn(5, 7, generator=generator).t(), torch.randn(6, 6, generator=generator)[:, ::2],
                torch.randn(3, generator=generator).half()]  # fmt: skip
     before, strides = [tensor.clone() for tensor in tensors], [tensor.stride() for tensor in tensors]
-    bundle = Bundle(tensors)
+    bundle = Bundle(tensors, CPU)
     bundle.place(bundle.flat.clone())
     assert all(torch.equal(tensor, was) for tensor, was in zip(tensors, before, strict=True))
     assert [tensor.stride() for tensor in tensors[:2]] == strides[:2]
@@ -115,6 +144,16 @@ def test_a_bundle_keeps_every_layout():
 
 def test_a_bundle_in_a_file_is_the_file(tmp_path):
     tensor = torch.arange(1000.0)
-    Bundle([tensor], tmp_path)
+    Bundle([tensor], CPU, tmp_path)
     (path,) = tmp_path.iterdir()
     assert torch.equal(torch.from_file(str(path), size=1000), torch.arange(1000.0))
+
+
+def test_a_disk_that_is_full_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    with pytest.raises(MachineError, match="Weights cannot wait on disk: No space left on device") as caught:
+        Bundle([torch.ones(4)], CPU, tmp_path)
+    assert "TMPDIR" in caught.value.hint

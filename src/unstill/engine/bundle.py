@@ -5,6 +5,7 @@ The tensors of a network are views: of the host's bytes, or of the device's. It 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from unstill.engine.ferry import pin, unpin
+from unstill.errors import MachineError
 
 ALIGNED = 256  # bytes; what hardware that copies blocks asks of an address
 
@@ -19,8 +21,8 @@ ALIGNED = 256  # bytes; what hardware that copies blocks asks of an address
 class Bundle:
     """Tensors that travel together."""
 
-    def __init__(self, tensors: list[Tensor], folder: Path | None = None) -> None:
-        """Lay them side by side in host memory, or in a file of the folder, which the host may put out of memory."""
+    def __init__(self, tensors: list[Tensor], device: torch.device, folder: Path | None = None) -> None:
+        """Lay them side by side in host memory, pinned for a device, or in a file, which the host may put out of memory."""
         self.tensors = tensors
         for tensor in tensors:
             if not is_dense(tensor):
@@ -31,7 +33,7 @@ class Bundle:
         self.rest()
         for tensor, data in zip(tensors, before, strict=True):
             tensor.data.copy_(data)
-        self.is_pinned = folder is None and size > 0 and pin(self.flat)
+        self.is_pinned = folder is None and size > 0 and pin(self.flat, device)
 
     def __del__(self) -> None:
         """Let the system have its pages back before they are freed."""
@@ -62,9 +64,16 @@ class Bundle:
 
 
 def map_file(folder: Path, size: int) -> Tensor:
-    """Give bytes that lie in a new file."""
-    with NamedTemporaryFile(dir=folder, delete=False) as file:
-        return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8)
+    """Give bytes that lie in a new file, all of which has its place on the disk."""
+    try:
+        with NamedTemporaryFile(dir=folder, delete=False) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full is found here, not by a signal later
+            return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8)
+    except OSError as error:
+        raise MachineError(
+            f"Weights cannot wait on disk: {error.strerror or error}", hint="TMPDIR names a folder with more room"
+        ) from error
 
 
 def is_dense(x: Tensor) -> bool:

@@ -12,7 +12,7 @@ from unstill.artifacts import Plan, Rung
 from unstill.engine.fast_decoder import FastDecoder
 from unstill.engine.fast_unet import FastUNet
 from unstill.engine.parked import Lot, decode_parked
-from unstill.engine.reference import ReferenceEngine
+from unstill.engine.reference import DTYPES, ReferenceEngine
 from unstill.model.denoiser import Denoiser
 from unstill.model.weights import load_unet
 
@@ -49,7 +49,8 @@ class FastEngine(ReferenceEngine):
 
     def denoiser(self, embedding_BND: Tensor, latents_BCHW: Tensor, plan: Plan) -> Denoiser:
         """Bind the network to what it is told about this clip."""
-        self._find_lot(plan)  # made ready while steps are taken
+        if self.dtype == DTYPES[plan.dtype]:  # not for one step that is repeated in float32
+            self._find_lot(plan)  # made ready while steps are taken
         return super().denoiser(embedding_BND, latents_BCHW, plan)
 
     def _find_lot(self, plan: Plan) -> Lot | None:
@@ -59,7 +60,7 @@ class FastEngine(ReferenceEngine):
         wanted = (plan.rung.parked, self.decoder.find_largest(rows, columns, channels), self.dtype)
         if self._lot is None or self._lot.wanted != wanted:
             self._lot = None  # the old one goes before the new one comes
-            self._lot = Lot(*wanted)
+            self._lot = Lot(*wanted, self.device)
         return self._lot
 
     @torch.no_grad()

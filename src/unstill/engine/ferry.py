@@ -6,7 +6,9 @@ what things are.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import torch
@@ -75,12 +77,26 @@ def new_stream(device: torch.device) -> torch.cuda.Stream | None:
     return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
 
-def pin(x: Tensor) -> bool:
+def pin(x: Tensor, device: torch.device) -> bool:
     """Keep a tensor of the host where it is, so that copies need no help of the processor; say whether it worked."""
-    if not torch.cuda.is_available() or x.is_pinned():
-        return torch.cuda.is_available()
-    runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    return int(runtime.cudaHostRegister(x.data_ptr(), x.numel() * x.element_size(), 0)) == 0
+    if device.type != "cuda":
+        return False
+    done: list[bool] = []
+    # In a thread of its own: CUDA keeps a failure for the thread that met it, and the next kernel there would raise it.
+    asker = Thread(target=lambda: done.append(register(x, device)))
+    asker.start()
+    asker.join()
+    is_pinned = done == [True]
+    if not is_pinned:
+        warnings.warn("host memory could not be pinned: copies to the GPU take several times as long", stacklevel=2)
+    return is_pinned
+
+
+def register(x: Tensor, device: torch.device) -> bool:
+    """Ask CUDA to keep a tensor's pages."""
+    with torch.cuda.device(device):
+        runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+        return int(runtime.cudaHostRegister(x.data_ptr(), x.numel() * x.element_size(), 0)) == 0
 
 
 def unpin(x: Tensor) -> None:

@@ -172,7 +172,7 @@ class FoldedDoubling(nn.Module):
         if (rows, columns) == (2 * x_NHWC.shape[1], 2 * x_NHWC.shape[2]):
             return double(x_NHWC, self.weight, self.bias)
         large_NCHW = enlarge(x_NHWC.permute(0, 3, 1, 2), rows, columns)
-        weight = self.whole[0].to(x_NHWC.device).contiguous(memory_format=torch.channels_last)
+        weight = self.whole[0].to(x_NHWC.device, x_NHWC.dtype).contiguous(memory_format=torch.channels_last)
         return convolve(large_NCHW.permute(0, 2, 3, 1), weight, (1, 1), self.bias)
 
 

@@ -20,27 +20,41 @@ BANDS = 2  # a band has this part of the values that may be at work at once: fou
 class Lot:
     """Places for frames in pinned host memory, made ready by a thread: the system takes a second for what clips need."""
 
-    def __init__(self, parked: int, values: int, dtype: torch.dtype) -> None:
+    def __init__(self, parked: int, values: int, dtype: torch.dtype, device: torch.device) -> None:
         self.wanted = (parked, values, dtype)
-        self.slots: list[Tensor] = []
-        self._thread = Thread(target=self._prepare, args=(parked,), daemon=True)
+        self._slots: list[Tensor] = []
+        self._failed: list[Exception] = []
+        # The thread knows nothing of this object, which may be let go of while it runs.
+        given = (self.wanted, device, self._slots, self._failed)
+        self._thread = Thread(target=make_slots, args=given, daemon=True)
         self._thread.start()
-
-    def _prepare(self, parked: int) -> None:
-        for _ in range(parked):  # one by one, so that what else goes to the device need not wait long
-            slot = torch.empty(self.wanted[1], dtype=self.wanted[2])
-            pin(slot)
-            self.slots.append(slot)
 
     def wait(self) -> list[Tensor]:
         """Give the places when they are ready."""
         self._thread.join()
-        return self.slots
+        if self._failed:
+            raise self._failed[0]
+        return self._slots
 
     def __del__(self) -> None:
         """Let the system have its pages back before they are freed."""
-        for slot in self.wait():
+        self._thread.join()
+        for slot in self._slots:
             unpin(slot)
+
+
+def make_slots(
+    wanted: tuple[int, int, torch.dtype], device: torch.device, slots: list[Tensor], failed: list[Exception]
+) -> None:
+    """Pin one place after the other, so that what else goes to the device need not wait long."""
+    parked, values, dtype = wanted
+    try:
+        for _ in range(parked):
+            slot = torch.empty(values, dtype=dtype)
+            pin(slot, device)
+            slots.append(slot)
+    except Exception as error:  # noqa: BLE001 — raised where the places are asked for
+        failed.append(error)
 
 
 def decode_parked(decoder: FastDecoder, z_FCHW: Tensor, values: int, lot: Lot) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +21,13 @@ Units = list[nn.Module]
 class Movable:
     """A network that is on the device while it runs, whole or block by block."""
 
-    def __init__(self, network: nn.Module, blocks: Units, folder: Path | None = None) -> None:
+    def __init__(self, network: nn.Module, blocks: Units, device: torch.device, folder: Path | None = None) -> None:
         """Lay its weights out on the host, or in files, where they stay; those in no block go to the device whole."""
         self.blocks = blocks
         groups = [list_tensors(block) for block in blocks]
         inside = {id(tensor) for group in groups for tensor in group}
-        self.bundles = [Bundle(group, folder) for group in groups]
-        self.others = Bundle([tensor for tensor in list_tensors(network) if id(tensor) not in inside], folder)
+        self.bundles = [Bundle(group, device, folder) for group in groups]
+        self.others = Bundle([tensor for tensor in list_tensors(network) if id(tensor) not in inside], device, folder)
         self._stream: WeightStream | None = None
 
     def go(self, device: torch.device, window_bytes: int) -> None:
@@ -51,6 +52,17 @@ class Movable:
 def list_tensors(network: nn.Module) -> list[Tensor]:
     """List what a network is made of."""
     return [*network.parameters(), *network.buffers()]
+
+
+def move(network: nn.Module, device: torch.device) -> None:
+    """Have a network on a device, in the tensors that it has: what is noted of them stays true."""
+    for tensor in list_tensors(network):
+        tensor.data = tensor.data.to(device)
+
+
+def find_folder() -> str | None:
+    """Give the folder for files that may be large: the temporary one is often in memory itself."""
+    return os.environ.get("TMPDIR") or next((name for name in ("/var/tmp",) if Path(name).is_dir()), None)
 
 
 class Places:
@@ -94,20 +106,27 @@ class Places:
         """Let networks take turns from now on, those with blocks in a window if there is one."""
         self.clear()
         self._window_bytes = window_bytes
-        if self._parts is None:
-            for network in networks:
-                network.to("cpu")
-            with TemporaryDirectory(prefix="unstill-weights-", ignore_cleanup_errors=True) as name:
-                # Files that were mapped stay until they are let go of, though nothing names them any more.
-                folder = Path(name) if on_disk else None
-                self._parts = {id(network): Movable(network, blocks, folder) for network, blocks in networks.items()}
+        if self._parts is not None:
+            return
+        with TemporaryDirectory(prefix="unstill-weights-", dir=find_folder(), ignore_cleanup_errors=True) as name:
+            # Files that were mapped stay until they are let go of, though nothing names them any more.
+            folder = Path(name) if on_disk else None
+            try:
+                for network in networks:
+                    move(network, torch.device("cpu"))
+                parts = {id(network): Movable(network, blocks, self.device, folder) for network, blocks in networks.items()}
+            except BaseException:
+                for network in networks:
+                    move(network, self.device)
+                raise
+        self._parts = parts
 
     def stay(self, networks: dict[nn.Module, Units]) -> None:
         """Have all networks on the device for good; if they do not fit, go on taking turns."""
         self.clear()
         try:
             for network in networks:
-                network.to(self.device)
+                move(network, self.device)
         except (RuntimeError, MemoryError) as error:
             for part in (self._parts or {}).values():
                 part.rest()

@@ -144,12 +144,12 @@ class ReferenceEngine:
 
     def arrange(self, rung: Rung) -> None:
         """Hold the model as a rung says."""
-        self.rung = rung
         if rung.swaps:
             spare_gaps(self.device)
             self.places.swap(self.list_parts(), rung.window_bytes, on_disk=rung.on_disk)
         elif self.places.swaps:
             self.places.stay(self.list_parts())
+        self.rung = rung
         self._take_turns(rung)
         self.peak_bytes()  # what was held before is no part of the clip
 
@@ -171,7 +171,7 @@ class ReferenceEngine:
                 tensor.data = tensor.data.float()
             if swaps:
                 self.places = Places(self.device)
-                self.places.swap(parts, 2 * self.rung.window_bytes)  # of twice the size
+                self.places.swap(parts, 2 * self.rung.window_bytes, on_disk=self.rung.on_disk)  # of twice the size
             yield
         finally:
             self.dtype = before

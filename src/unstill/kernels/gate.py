@@ -8,6 +8,8 @@ D numbers a row in place of 2D, which then would be read again.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -55,8 +57,9 @@ def try_kernel(device: str) -> str | None:
     if not has_triton():
         return "Triton is not installed"
     try:
-        x, weight = (torch.linspace(-1, 1, many * 32, device=device).view(many, 32).half() for many in (64, 32))
-        made = multiply_and_gate(x, weight, weight[:, 0].contiguous())
+        with torch.cuda.device(device) if device.startswith("cuda") else nullcontext():  # kernels run on the current one
+            x, weight = (torch.linspace(-1, 1, many * 32, device=device).view(many, 32).half() for many in (64, 32))
+            made = multiply_and_gate(x, weight, weight[:, 0].contiguous())
     except Exception as found:  # noqa: BLE001 — no compiler, a driver too old: it is said, and the reference runs
         return f"Triton cannot run a kernel here: {(str(found).strip() or type(found).__name__).splitlines()[0][:200]}"
     formula = gate_plain(x.float(), weight.float(), weight[:, 0].float())

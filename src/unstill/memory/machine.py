@@ -65,4 +65,14 @@ def _host_memory() -> tuple[int | None, int | None]:
             kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     except OSError:
         return None, None  # not Linux
-    return kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024
+    return kib["MemTotal"] * 1024, min(kib["MemAvailable"] * 1024, *_left_of_group())
+
+
+def _left_of_group() -> list[int]:
+    """Return what is left of the memory that a container is allowed, if it is one."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        allowed, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return [1 << 62]
+    return [max(0, int(allowed) - int(used))] if allowed.isdigit() else [1 << 62]

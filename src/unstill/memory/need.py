@@ -52,12 +52,14 @@ class Work:
     bytes_each: int
     engine: str  # fast | reference
     has_kernels: bool = True  # the gate of the fast engine in one kernel
+    upcasts: bool = True  # the VAE encodes in float32, as its activations overflow in fp16
 
 
 def work_of(plan: Plan) -> Work:
     """Say what a plan makes."""
     on_gpu = plan.device.startswith("cuda")
-    return Work(plan.size, plan.frames, count_branches(plan.request), BYTES[plan.dtype], plan.engine, on_gpu)
+    branches = count_branches(plan.request)
+    return Work(plan.size, plan.frames, branches, BYTES[plan.dtype], plan.engine, on_gpu, upcasts=plan.dtype == "fp16")
 
 
 def count_branches(settled: Request) -> int:
@@ -100,10 +102,10 @@ def count_stages(files: ModelFiles, work: Work, rung: Rung) -> dict[str, int]:
     weights = count_weights(files, work)
     rows, columns = (side // 2 ** (len(vae.block_out_channels) - 1) for side in (work.size.height, work.size.width))
     clip = work.frames * rows * columns
-    wide = 4 if vae.force_upcast else work.bytes_each  # of the encoder
+    wide = 4 if vae.force_upcast and work.upcasts else work.bytes_each  # of the encoder
     latents = (LATENTS * 4 + work.branches * work.bytes_each * 4) * clip * vae.latent_channels
     step = count_step(unet, rows, columns, work, rung) * work.bytes_each
-    held = _hold(weights, rung, wide / work.bytes_each)
+    held = _hold(weights, rung, wide / work.bytes_each, is_whole=work.engine == "reference")
     given = 2 * 4 * clip * vae.latent_channels  # the latents, and unscaled
     return {
         "embed": held["embed"] + count_tower(tower) * work.bytes_each,
@@ -113,13 +115,16 @@ def count_stages(files: ModelFiles, work: Work, rung: Rung) -> dict[str, int]:
     }
 
 
-def _hold(weights: Weights, rung: Rung, upcast: float) -> dict[str, int]:
-    """Give the bytes of weights on the device at each stage."""
-    encoder = int(weights.encoder * upcast)
-    decoder = weights.decoder
+def _hold(weights: Weights, rung: Rung, upcast: float, *, is_whole: bool) -> dict[str, int]:
+    """Give the bytes of weights on the device at each stage; the reference has encoder and decoder in one VAE."""
+    encoder, decoder = weights.encoder, weights.decoder
+    if is_whole:
+        encoder = decoder = encoder + decoder
+    wider = int(encoder * (upcast - 1))
     if not rung.swaps:
         all_of_it = weights.total
-        return {"embed": all_of_it, "encode": all_of_it - weights.encoder + encoder, "sample": all_of_it, "decode": all_of_it}
+        return {"embed": all_of_it, "encode": all_of_it + wider, "sample": all_of_it, "decode": all_of_it}
+    encoder += wider
     unet = min(weights.unet, rung.window_bytes) if rung.window_bytes else weights.unet
     return {"embed": weights.tower, "encode": encoder, "sample": unet, "decode": decoder}
 

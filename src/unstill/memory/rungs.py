@@ -48,7 +48,7 @@ def list_rungs(
     first, lean, tiny = count(first), count(lean), count(tiny)
     rungs = [first, lean, tiny]
     if budget_bytes is not None:
-        filled = widen(tiny, lean, work, budget_bytes - ASIDE_BYTES, count)
+        filled = widen(files, tiny, work, budget_bytes - ASIDE_BYTES, count)
         if filled.stages != tiny.stages and max(filled.stages.values()) < WORTH * max(lean.stages.values()):
             rungs.insert(2, filled)
     if is_apart and host_bytes is not None:
@@ -81,7 +81,7 @@ def find_place(rungs: list[Rung], name: str, budget_bytes: int | None) -> int:
     return next((place for place in named if budget_bytes is not None and fits(rungs[place], budget_bytes)), able[-1])
 
 
-def widen(tiny: Rung, lean: Rung, work: Work, budget_bytes: int, count: Callable[[Rung], Rung]) -> Rung:
+def widen(files: ModelFiles, tiny: Rung, work: Work, budget_bytes: int, count: Callable[[Rung], Rung]) -> Rung:
     """Use what tiny leaves of the budget: frames that need not wait, feed-forwards of more frames, a wider window."""
     if tiny.parked:
         fewer = range(work.frames + 1) if work.engine == "fast" else (0, work.frames)  # the reference parks all or none
@@ -94,7 +94,8 @@ def widen(tiny: Rung, lean: Rung, work: Work, budget_bytes: int, count: Callable
         tiny = more
     if tiny.window_bytes:
         spare = budget_bytes - count(tiny).stages["sample"]
-        tiny = replace(tiny, window_bytes=tiny.window_bytes + max(0, spare // 2))
+        most = count_weights(files, work).unet
+        tiny = replace(tiny, window_bytes=min(most, tiny.window_bytes + max(0, spare // 2)))
     if tiny.forward_chunk == work.frames:
         tiny = replace(tiny, forward_chunk=None)  # all at once
     return count(tiny)
