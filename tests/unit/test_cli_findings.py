@@ -130,7 +130,7 @@ def test_a_broken_configuration_is_a_problem(monkeypatch, tmp_path):
     ("state", "free_bytes", "finding", "said"),
     [("absent", 10**11, NOTE, "svd-xt is not here; it would run on cuda:0 in fp16"), ("partial", 10**11, NOTE, "only in part"),
      ("complete", 10**11, OK, "svd-xt is here and runs on cuda:0 in fp16: 4.5 GB of weights"),
-     ("complete", 10**9, NOTE, "do not fit on cuda:0 in fp16: 1.0 GB are free"), ("complete", None, OK, "is here and runs")],
+     ("complete", 10**9, NOTE, "do not fit on cuda:0 in fp16 at once: 1.0 GB are free"), ("complete", None, OK, "is here and runs")],
 )  # fmt: skip
 def test_a_model_is_judged_by_what_is_here_and_what_is_free(state, free_bytes, finding, said):
     known = CATALOG["svd-xt"]

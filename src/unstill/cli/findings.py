@@ -232,6 +232,6 @@ def judge_model(row: ModelStatus, machine: Machine) -> Finding:
     weights_bytes = row.known.expected_bytes("fp32" if dtype == "fp32" else "fp16") if row.known else row.here_bytes
     needed = f"{show_bytes(weights_bytes)} of weights"
     if machine.free_bytes is not None and weights_bytes > machine.free_bytes:
-        what = f"{row.name} is here, but its {needed} do not fit {how}: {show_bytes(machine.free_bytes)} are free"
-        return Finding("models", NOTE, what, "end other programs, or --offload")
+        what = f"{row.name} is here, but its {needed} do not fit {how} at once: {show_bytes(machine.free_bytes)} are free"
+        return Finding("models", NOTE, what, "parts of it take turns then; `--dry-run` shows what every way needs")
     return Finding("models", OK, f"{row.name} is here and runs {how}: {needed}")
