@@ -155,9 +155,9 @@ def count_encode(config: VAEConfig, size: Size) -> int:
 
 def count_step(config: UNetConfig, rows: int, columns: int, work: Work, rung: Rung) -> int:
     """Count what a step holds at its most: what is kept for the way up, and the block at work."""
-    walk = _walk_fast if work.engine == "fast" else _walk_reference
     frames = work.frames * (1 if rung.splits else work.branches)
-    return max(walk(config, rows, columns, frames, work, rung))
+    blocks = FastBlocks(work, rung) if work.engine == "fast" else PlainBlocks(work, rung)
+    return max(_walk(config, list_levels(config, rows, columns, frames), blocks))
 
 
 @dataclass(frozen=True)
@@ -180,47 +180,70 @@ def list_levels(config: UNetConfig, rows: int, columns: int, frames: int) -> lis
     return levels
 
 
-def _walk_fast(config: UNetConfig, rows: int, columns: int, frames: int, work: Work, rung: Rung) -> Iterator[int]:
-    """Walk through `FastUNet._run`."""
-    gate = 4 if work.has_kernels else 16  # widened numbers of a feed-forward, gated in the kernel or after it
+class FastBlocks:
+    """What the fast engine's blocks hold."""
 
-    def res(cells: int, inside: int, outside: int) -> int:
+    holds_last = False  # what a block reads is let go of while it runs
+
+    def __init__(self, work: Work, rung: Rung) -> None:
+        self.gated = (4 if work.has_kernels else 16) // rung.parts  # of a feed-forward, gated in the kernel or after it
+        self.seen = 1 if work.has_kernels else 3
+
+    def res(self, cells: int, inside: int, outside: int) -> int:
         """Over pixels: input, what is normalised, its convolution; over frames: stream, and two of them."""
         return cells * max(inside + max(inside + outside, 2 * outside), 3 * outside)
 
-    def attention(cells: int, width: int) -> int:
+    def attention(self, cells: int, width: int) -> int:
         """Input, stream, stream over time; queries, keys, values and what was seen; or what is gated."""
-        return cells * width * max(1 + 2 + 1 + gate // rung.parts, 1 + 2 + 4)
+        return cells * width * max(1 + 3 + self.gated, 1 + 2 + 3 + self.seen)
 
-    levels, layers = list_levels(config, rows, columns, frames), config.layers_per_block
-    kept = [levels[0].cells * levels[0].width]
-    inside = levels[0].width
+
+class PlainBlocks:
+    """What the reference's blocks hold."""
+
+    holds_last = True  # on the way up, until the block is done
+
+    def __init__(self, work: Work, rung: Rung) -> None:
+        share = 1.0 if rung.forward_chunk is None else min(1.0, rung.forward_chunk / work.frames)
+        self.wide = 16 * share + (1 if share < 1 else 0)  # of a feed-forward; what was made of other frames waits
+
+    def res(self, cells: int, inside: int, outside: int) -> int:
+        """Over pixels: input, normalised, activated; over frames: the same laid out by frames, and the blend."""
+        return cells * max(inside + max(2 * inside, inside + outside, 3 * outside), 5 * outside)
+
+    def attention(self, cells: int, width: int) -> int:
+        """Input, stream, the same over frames; of feed-forwards both halves, the gate's GELU, and their product."""
+        return int(cells * width * max(6 + self.wide, 10))
+
+
+def _walk(config: UNetConfig, levels: list[Level], blocks: FastBlocks | PlainBlocks) -> Iterator[int]:
+    """Walk down and up through a network, giving what is held at every place."""
+    first, low, layers = levels[0], levels[-1], config.layers_per_block
+    kept, inside = [first.cells * first.width], first.width
     for number, level in enumerate(levels):
-        mine = level.cells * level.width
         for _ in range(layers):
-            yield sum(kept[:-1]) + res(level.cells, inside, level.width)  # the block's input is kept too
+            yield sum(kept[:-1]) + blocks.res(level.cells, inside, level.width)  # the block's input is kept too
             if level.attends_down:
-                yield sum(kept) + attention(level.cells, level.width)
-            kept.append(mine)
+                yield sum(kept) + blocks.attention(level.cells, level.width)
+            kept.append(level.cells * level.width)
             inside = level.width
         if number < len(levels) - 1:
             kept.append(levels[number + 1].cells * level.width)
             yield sum(kept)
-    low = levels[-1]
-    yield sum(kept) + attention(low.cells, low.width)
-    x = low.width
+    yield sum(kept) + blocks.attention(low.cells, low.width)
     for number, level in reversed(list(enumerate(levels))):
-        mine = level.cells * level.width
         for _ in range(layers + 1):
             skip = kept.pop() // level.cells
-            yield sum(kept) + 2 * level.cells * (x + skip)  # both, and both in one
-            yield sum(kept) + res(level.cells, x + skip, level.width)
+            yield sum(kept) + 2 * level.cells * (inside + skip)  # both, and both in one
+            held = sum(kept) + (level.cells * inside if blocks.holds_last else 0)
+            yield held + blocks.res(level.cells, inside + skip, level.width)
             if level.attends_up:
-                yield sum(kept) + attention(level.cells, level.width)
-            x = level.width
+                yield held + blocks.attention(level.cells, level.width)
+            inside = level.width
         if number:
-            yield sum(kept) + mine + 2 * levels[number - 1].cells * level.width  # four kinds, and woven
-    yield 3 * levels[0].cells * levels[0].width
+            mine = level.cells * level.width
+            yield sum(kept) + mine + 2 * levels[number - 1].cells * level.width  # enlarged or four kinds; and the result
+    yield 3 * first.cells * first.width
 
 
 # ---- decoding ------------------------------------------------------------------------------------------------
