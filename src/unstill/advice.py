@@ -5,7 +5,7 @@ It does not know pictures or machines.
 
 from __future__ import annotations
 
-from unstill.request import BUNDLED, NATIVE, Request
+from unstill.request import BUNDLED, DEFAULTS, NATIVE, Request
 from unstill.values import Size
 
 
@@ -40,8 +40,8 @@ def _advise_steps(request: Request) -> list[str]:
 def _advise_pocket(request: Request) -> list[str]:
     said = [
         f"{name.replace('_', '-')} changes nothing here: pocket is small, and its frames are made one at a time"
-        for name in ("decode_chunk", "forward_chunk", "offload")
-        if getattr(request, name)
+        for name in ("memory", "max_memory", "decode_chunk", "forward_chunk", "offload")
+        if getattr(request, name) != DEFAULTS[name]
     ]
     if request.steps is not None and request.steps < 6:
         said.append(f"{request.steps} steps are few for pocket: under 6 the motion is noisy")

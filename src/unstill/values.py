@@ -173,9 +173,17 @@ def colour(value: Any) -> str:
     return found
 
 
+def write_bytes(count: int) -> str:
+    """Write a limit in the unit that suits it."""
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1000:.3g} kB"
+
+
 def byte_count(low: int, high: int) -> Reader:
     """Make a reader of byte counts such as 800kB, 5MB or 5000000."""
-    wanted = f"must be a size such as 5MB, from {low} to {high} bytes"
+    wanted = f"must be a size such as 5MB, from {write_bytes(low)} to {write_bytes(high)}"
     units = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
     def read(value: Any) -> int:
