@@ -174,6 +174,47 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class Measures:
+    """What a clip looks like in numbers; px are those of a frame of 1024x576, greys are levels of 255."""
+
+    motion_px: float  # mean length of the flow over the whole frame and the clip, a frame
+    motion_spread_px: float  # standard deviation of it from frame to frame
+    camera: str  # still | push | pull | left | right | up | down | orbit | roll
+    camera_or: str | None  # the next best word, where the two are close
+    camera_px: float  # of the motion, what a camera explains
+    objects_px: float  # mean of what no camera explains
+    pan_x_px: float  # of the scene at the middle, to the right, a frame
+    pan_y_px: float  # downward
+    zoom_percent: float  # growth a frame
+    roll_degrees: float  # clockwise, a frame
+    static_share: float  # of the frame that moves less than a quarter of a pixel
+    flicker_greys: float  # mean step of light from frame to frame, a steady fade taken away
+    local_flicker_greys: float  # the same within 9x16 blocks
+    flash_greys: float  # the largest step
+    fade_greys: float  # the steady part of them
+    alternates: float  # -1 is light that goes up and down with every frame
+    seam_greys: float  # by how much the borders of chunks stand out
+    seam_every: int  # frames in such a chunk; 0 is none found
+    repeats: int  # frames that repeat the one before, in a clip that moves
+    black_frames: int
+    sharpness: float  # of the last frame, as a share of the first one's
+    saturation: float
+    contrast: float
+    band_percent: float  # of the side: the widest band at a border that the first frame has not
+    fidelity_db: float | None  # PSNR of the first frame against the picture
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)  # by frame, or by pair of them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Something that is wrong with a clip, how one knows, and what helps."""
+
+    name: str
+    text: str
+    cure: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What was made and how it went, in numbers."""
 
@@ -189,6 +230,9 @@ class Report:
     dtype: str = "fp32"
     engine: str = "reference"
     memory: str = "fast"  # the rung that it ended on
+    measures: Measures | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    moves: str = ""  # in one sentence
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

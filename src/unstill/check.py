@@ -5,12 +5,13 @@ It measures; it does not repair.
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from unstill.artifacts import Frames, Plan, PreparedImage, Report, View
 from unstill.errors import ResultError
+from unstill.measure.clip import measure_clip
+from unstill.measure.steady import measure_fidelity_db
+from unstill.measure.verdicts import describe_motion, judge
 from unstill.render.film import show
 
 GREY_LEVELS = 255.0
@@ -23,23 +24,32 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
     """Refuse frames that are not finite, black or of one colour; report the others' numbers."""
     values_FCHW, picture_CHW = frames.values_FCHW, _kept_picture(image, frames.view)
     refuse_broken(values_FCHW, picture_CHW)
+    found = measure_clip(values_FCHW, picture_CHW, plan.device) if plan.request.measure else None
     change = (values_FCHW[1:] - values_FCHW[:-1]).abs().mean().item() * GREY_LEVELS
-    warnings = list(plan.warnings)
-    if change < STILL:
-        warnings.append(
-            f"the clip stands still ({change:.2f} grey levels of change): try more motion, more noise or another seed"
-        )
+    verdicts = () if found is None else judge(found)
+    warnings = [*plan.warnings, *(f"{verdict.text}: {verdict.cure}" for verdict in verdicts)]
+    if found is None and change < STILL:
+        warnings.append(f"the clip stands still ({change:.2f} grey levels of change): --fix-still, or --want-motion natural")
     return Report(
         frames=values_FCHW.shape[0],
         size=plan.clip_size,
         mean_change=round(change, 3),
-        fidelity_db=round(_fidelity_db(values_FCHW[0], picture_CHW), 2),
+        fidelity_db=round(measure_fidelity_db(values_FCHW[0], picture_CHW), 2),
         device=plan.device,
         dtype=plan.dtype,
         engine=plan.engine,
         shows=round(1 / frames.view.scale, 3),
+        measures=found,
+        verdicts=verdicts,
+        moves="" if found is None else describe_motion(found, tell_asked(plan)),
         warnings=tuple(warnings),
     )
+
+
+def tell_asked(plan: Plan) -> str:
+    """Say what motion was asked for."""
+    camera = f", camera {plan.request.camera}" if plan.request.camera != "auto" else ""
+    return f"asked: motion {plan.request.motion}{camera}"
 
 
 def refuse_broken(values_FCHW: torch.Tensor, picture_CHW: torch.Tensor) -> None:
@@ -67,12 +77,6 @@ def _spread(values_FCHW: torch.Tensor) -> torch.Tensor:
 def _first(mask_F: torch.Tensor) -> int:
     """Return the number of the first true frame, counting from 1."""
     return int(mask_F.int().argmax()) + 1
-
-
-def _fidelity_db(first_CHW: torch.Tensor, picture_CHW: torch.Tensor) -> float:
-    """Compare the first frame with the picture: PSNR, at most 99 dB."""
-    error = (first_CHW - picture_CHW).square().mean().item()
-    return 99.0 if error == 0 else min(99.0, -10 * math.log10(error))
 
 
 def _kept_picture(image: PreparedImage, view: View) -> torch.Tensor:

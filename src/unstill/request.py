@@ -127,6 +127,10 @@ class Request:
     max_memory: int | None = _knob(
         None, values.byte_count(10**8, 2**42), "Device memory that may be used; unset is what is free.", "machine", "6GB"
     )
+    measure: bool = _knob(
+        True, values.flag, "Measure how the finished clip moves, flickers and drifts, and say what is wrong.", "machine",
+        "true | false",
+    )  # fmt: skip
     decode_chunk: int | None = _knob(
         None, values.whole(1, 128), "Frames decoded at once: fewer need less memory and make the same frames.", "machine",
         "1–128", aliases=("decode_chunk_size", "decoding_t"),

@@ -55,6 +55,8 @@ def tell(clip: Clip, manner: Manner, took_s: float, *, told: Sequence[str]) -> N
         output.answer(str(clip.path))
     if manner.warns:
         output.warn(*(warning for warning in clip.report.warnings if warning not in told))
+        if clip.report.moves:
+            output.say(clip.report.moves)
         if sys.stderr.isatty():
             output.say(describe_clip(clip))
             output.say(describe_time(clip.report.stages_s, took_s), style="dim")

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 UNIT_PIXELS = 1024 * 576  # motion is told in pixels of a frame that has this many
-GRID_PIXELS = 512 * 288  # pictures are compared at about this size; flow has one answer for 2x2 of its pixels
+GRID_PIXELS = 512 * 288  # pictures are compared at about this size, small ones at their own; flow answers for 2x2 pixels
 LEVELS = 5  # the coarsest is a sixteenth of the grid; motion up to about 60 px is followed
 MULTIPLE = 2**LEVELS  # every level can be halved once more
 WARPS = (2, 2, 3, 4, 6)  # from the finest level to the coarsest; a third on the finest follows grain, not motion
@@ -27,6 +27,7 @@ SOFTEN = (1, 1)  # before anything: bilinear reading of unsoftened pixels overst
 LOCAL = (8, 4)  # what counts as local light
 GREY = 1 / 255
 TIE = (0.5 * GREY) ** 2  # gradients well above half a grey level per pixel need no neighbours
+AT_ONCE = 12  # pairs on a GPU
 ROBUST = 1.5 * GREY  # differences beyond this count less and less
 TEXTURE = GREY**2  # a place is half trusted when its weaker direction changes by one grey level per pixel
 MISS_PIXELS, MISS_SHARE = 0.25, 0.05  # how far from its start a way there and back may end
@@ -51,15 +52,18 @@ class Flow:
     pixel_px: tuple[float, float]  # of the shrunk clip
 
 
-def shrink(frames_FCHW: Tensor) -> Shrunk:
-    """Average frames down, or small ones up, to about 512x288."""
+def shrink(frames_FCHW: Tensor, device: str | torch.device = "cpu") -> Shrunk:
+    """Average frames down to about 512x288, on a device, one frame there at a time."""
     rows, columns = frames_FCHW.shape[-2:]
-    scale = (GRID_PIXELS / (rows * columns)) ** 0.5
+    scale = min(1.0, (GRID_PIXELS / (rows * columns)) ** 0.5)
     high, wide = (max(MULTIPLE, round(side * scale / MULTIPLE) * MULTIPLE) for side in (rows, columns))
-    if (high * 2, wide * 2) == (rows, columns):
-        small = F.avg_pool2d(frames_FCHW, 2)
-    else:
-        small = F.interpolate(frames_FCHW, size=(high, wide), mode="bilinear", antialias=True, align_corners=False)
+
+    def average(frame_BCHW: Tensor) -> Tensor:
+        if (high * 2, wide * 2) == (rows, columns):
+            return F.avg_pool2d(frame_BCHW, 2)
+        return F.interpolate(frame_BCHW, size=(high, wide), mode="bilinear", antialias=True, align_corners=False)
+
+    small = torch.cat([average(frame_CHW[None].to(device)) for frame_CHW in frames_FCHW])
     unit = (UNIT_PIXELS / (rows * columns)) ** 0.5
     return Shrunk(small, to_light(small), (columns / wide * unit, rows / high * unit))
 
@@ -74,7 +78,7 @@ def track(clip: Shrunk) -> Flow:
     """Measure the flow of every pair of consecutive frames; there must be two frames or more."""
     light_FHW = clip.light_FHW
     pairs = len(light_FHW) - 1
-    step = pairs if light_FHW.is_cuda else 1  # one pair stays in a processor's cache; a GPU wants all at once
+    step = AT_ONCE if light_FHW.is_cuda else 1  # one pair stays in a processor's cache; a GPU wants many at once
     parts = [_track_both_ways(light_FHW[at : at + step + 1]) for at in range(0, pairs, step)]
     flow_PCHW, confidence_PHW = (torch.cat(part) for part in zip(*parts, strict=True))
     unit = torch.tensor(clip.pixel_px, device=flow_PCHW.device)[:, None, None]

@@ -1,6 +1,6 @@
 """What moves in a clip and how much, and how the camera goes.
 
-It works on flow alone: it does not know pixels, requests or verdicts.
+It works on flow, and looks at light where flow leaves doubt. It does not know requests or verdicts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unstill.measure.flow import Flow, measure_length
+from unstill.measure.flow import GREY, Flow, Shrunk, look_up, measure_length
 
 STILL_PX = 0.25  # a frame: flow of resampled pictures is noisy by 0.05 to 0.15 px
 SEEN = 0.1  # trust above which a place counts with its own motion
@@ -19,6 +19,8 @@ STRIDE = 6  # every sixth answer in both directions: 1,032 points fit a camera a
 SCALES_PX = (32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5, 0.5)  # what counts as an outlier, narrowed step by step
 LOOSE = 0.1  # of the motion is added to the scale, since no scene is a plane
 OPPOSED = 0.25  # of what goes one way must go the other way, for an orbit
+TELLING = 2 * GREY  # a place counts as changed from here on, however much it changes
+DOUBT = 0.5  # of what the fitted camera leaves changed; a push past a plain sky leaves 0.6 and more, a disc 0.3
 UNSURE = 1.5  # a word that explains less than this many times the next one's motion is told with it
 
 
@@ -89,10 +91,33 @@ def fit_camera(flow: Flow) -> Camera:
         pan_y_px_P=(pan_y * reach).float(),
         zoom_percent_P=100 * (torch.hypot(grown, turn) - 1).float(),
         roll_degrees_P=torch.rad2deg(torch.atan2(turn, grown)).float(),
-        objects_px_P=(measure_length(residual_PCHW) * (flow.confidence_PHW > SEEN)).mean((1, 2)),
+        objects_px_P=_measure_objects(residual_PCHW, flow),
         plane_PCHW=move_plane(F.pad(plain_PK, (0, 2)), place_CHW, float(reach)),
         residual_PCHW=residual_PCHW,
     )
+
+
+def doubt_camera(camera: Camera, clip: Shrunk, flow: Flow) -> Camera:
+    """Take the camera for still where that leaves far more of the picture as it was than the fitted one does.
+
+    A thing of rich texture before plain sky has more that can be followed than all the rest.
+    """
+    pixel = torch.tensor(flow.pixel_px, device=flow.flow_PCHW.device)[:, None, None]
+    light_FHW = F.avg_pool2d(clip.light_FHW[:, None], 2)[:, 0]
+    moved_PHW, _ = look_up(light_FHW[1:], camera.plane_PCHW / pixel / 2)
+
+    def differ(later_PHW: Tensor) -> float:
+        return float((later_PHW - light_FHW[:-1]).abs().clamp(max=TELLING).mean())
+
+    if differ(light_FHW[1:]) >= DOUBT * differ(moved_PHW):
+        return camera
+    nothing_P = torch.zeros_like(camera.pan_x_px_P)
+    return Camera(nothing_P, nothing_P, nothing_P, nothing_P, _measure_objects(flow.flow_PCHW, flow),
+                  torch.zeros_like(camera.plane_PCHW), flow.flow_PCHW)  # fmt: skip
+
+
+def _measure_objects(residual_PCHW: Tensor, flow: Flow) -> Tensor:
+    return (measure_length(residual_PCHW) * (flow.confidence_PHW > SEEN)).mean((1, 2))
 
 
 def _agree(one_P: Tensor, two_P: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ DARK = 4 / GREYS  # black that went through a video's compression
 WIDEST = 0.125  # of the side: bands are looked for up to here
 NARROWEST = 8  # columns of about 512, 1.6 % of the side: smooth pictures hold narrower mirrors of their own
 FLAT = 0.5 / GREYS  # where neighbouring columns differ less than this, a plain picture cannot be told from a band
+APART = 1.5  # times every other step: what a step at a chunk's border must be at least
 COPY = 0.2  # a band is a copy when it differs by less than this share of what neighbouring content differs
 
 
@@ -44,11 +45,7 @@ class Bands:
 
 def measure_flicker(clip: Shrunk, flow: Flow) -> Flicker:
     """Follow the flow, and compare the luminance of what can be trusted."""
-    pixel = torch.tensor(flow.pixel_px, device=flow.flow_PCHW.device)[:, None, None]
-    light_FHW = F.avg_pool2d(clip.light_FHW[:, None], 2)[:, 0]
-    later_PHW, _ = look_up(light_FHW[1:], flow.flow_PCHW / pixel / 2)
-    trust_PHW = flow.confidence_PHW
-    steps_PHW = (later_PHW - light_FHW[:-1]) * GREYS
+    steps_PHW, trust_PHW = _follow(clip, flow), flow.confidence_PHW
     blocks = F.adaptive_avg_pool2d(torch.stack([steps_PHW * trust_PHW, trust_PHW], 1), BLOCKS)
     weight_PHW = blocks[:, 1]
     block_PHW = blocks[:, 0] / weight_PHW.clamp(min=1e-6)
@@ -58,11 +55,45 @@ def measure_flicker(clip: Shrunk, flow: Flow) -> Flicker:
     return Flicker(whole_P, local_P, float(whole_P.mean()))
 
 
-def measure_sharpness(frames_FCHW: Tensor) -> Tensor:
+def measure_error(clip: Shrunk, flow: Flow) -> Tensor:
+    """Give how much what moved along changes beyond its light, mean of grey levels, [P]."""
+    steps_PHW, trust_PHW = _follow(clip, flow), flow.confidence_PHW
+    weight_P = trust_PHW.sum((1, 2)).clamp(min=1e-6)
+    whole_P = (steps_PHW * trust_PHW).sum((1, 2)) / weight_P
+    return ((steps_PHW - whole_P[:, None, None]).abs() * trust_PHW).sum((1, 2)) / weight_P
+
+
+def _follow(clip: Shrunk, flow: Flow) -> Tensor:
+    """Give by how many grey levels each place has changed where the flow leads, [P, H, W]."""
+    pixel = torch.tensor(flow.pixel_px, device=flow.flow_PCHW.device)[:, None, None]
+    light_FHW = F.avg_pool2d(clip.light_FHW[:, None], 2)[:, 0]
+    later_PHW, _ = look_up(light_FHW[1:], flow.flow_PCHW / pixel / 2)
+    return (later_PHW - light_FHW[:-1]) * GREYS
+
+
+def find_seams(step_P: Tensor) -> tuple[int, float]:
+    """Find how many frames lie between steps that come at equal distances, and by how much those stand out; 0 where none do.
+
+    A decoder that works chunk by chunk leaves such steps. Every border must stand out from every other place, so that
+    flicker is not taken for chunks; a clip with a single border cannot be told from one with a flash.
+    """
+    off_P = (step_P - step_P.mean()).abs()  # of light that alternates, the median would be half of all steps
+    best = (0, 0.0)
+    for chunk in range(2, (len(step_P) + 1) // 2 + 1):
+        is_border = torch.arange(1, len(step_P) + 1, device=step_P.device) % chunk == 0
+        if int(is_border.sum()) < 2:
+            continue
+        border, other = off_P[is_border], off_P[~is_border]
+        if float(border.min()) > APART * float(other.max()) and float(border.mean()) > best[1]:
+            best = (chunk, float(border.mean()))
+    return best
+
+
+def measure_sharpness(frames_FCHW: Tensor, device: str | torch.device = "cpu") -> Tensor:
     """Give each frame's variance of the Laplacian as a share of the first frame's, borders left out, [F]."""
     values = []
     for frame_CHW in frames_FCHW:  # one at a time stays in the cache
-        light = to_light(frame_CHW[None])[0]
+        light = to_light(frame_CHW[None].to(device))[0]
         high, wide = (round(side * MARGIN) for side in light.shape)
         light = light[high : light.shape[0] - high, wide : light.shape[1] - wide]
         around = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:]

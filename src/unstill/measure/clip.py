@@ -1,0 +1,131 @@
+"""Everything that is measured about a clip, in one look: `measure_clip`.
+
+It does not know what was asked for, nor which number is good enough.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from unstill.artifacts import Measures
+from unstill.measure.flow import Flow, Shrunk, measure_length, shrink, track
+from unstill.measure.motion import (
+    Camera,
+    doubt_camera,
+    fit_camera,
+    measure_motion_px,
+    measure_static_share,
+    name_camera,
+)
+from unstill.measure.steady import (
+    DARK,
+    GREYS,
+    find_seams,
+    measure_bands,
+    measure_contrast,
+    measure_error,
+    measure_fidelity_db,
+    measure_flicker,
+    measure_saturation,
+    measure_sharpness,
+)
+
+REPEATED = 0.15  # grey levels of change that rounding and a video's compression leave between equal frames
+MOVES = 4 * REPEATED  # what a clip changes by otherwise, where a repeated frame is a fault and not a pause
+SHOWN_DIGITS = 3
+
+
+def measure_clip(frames_FCHW: Tensor, picture_CHW: Tensor | None = None, device: str = "cpu") -> Measures:
+    """Measure motion, light, colour, sharpness and borders; the picture is what the first frame should be."""
+    small = shrink(frames_FCHW, device)
+    flow = track(small)
+    camera = doubt_camera(fit_camera(flow), small, flow)
+    numbers = {**_measure_motion(flow, camera), **_measure_stillness(small)}
+    curves = numbers.pop("curves")
+    numbers |= _measure_light(small, flow, curves["motion_px"])
+    curves |= {
+        "sharpness": measure_sharpness(frames_FCHW, device),
+        "saturation": measure_saturation(small),
+        "contrast": measure_contrast(small),
+        "light_greys": small.light_FHW.mean((1, 2)) * GREYS,
+    }
+    bands = measure_bands(small)
+    kinds = (bands.black_percent, bands.mirrored_percent, bands.stretched_percent)
+    return Measures(
+        **{name: _plain(value) for name, value in numbers.items()},
+        sharpness=_plain(curves["sharpness"][-1]),
+        saturation=_plain(curves["saturation"][-1]),
+        contrast=_plain(curves["contrast"][-1]),
+        band_percent=round(max(max(kind.values()) for kind in kinds), 1),
+        fidelity_db=None if picture_CHW is None else round(measure_fidelity_db(frames_FCHW[0], picture_CHW), 2),
+        curves={name: tuple(_plain(value) for value in curve) for name, curve in curves.items()},
+    )
+
+
+def _measure_motion(flow: Flow, camera: Camera) -> dict[str, Any]:
+    """Say what moves, split into the camera and the rest."""
+    motion_P, word = measure_motion_px(flow, camera), name_camera(flow, camera)
+    camera_P = measure_length(camera.plane_PCHW).mean((1, 2))
+    return {
+        "motion_px": motion_P.mean(),
+        "motion_spread_px": motion_P.std(correction=0),
+        "camera": word.word,
+        "camera_or": word.other,
+        "camera_px": camera_P.mean(),
+        "objects_px": camera.objects_px_P.mean(),
+        "pan_x_px": camera.pan_x_px_P.mean(),
+        "pan_y_px": camera.pan_y_px_P.mean(),
+        "zoom_percent": camera.zoom_percent_P.mean(),
+        "roll_degrees": camera.roll_degrees_P.mean(),
+        "static_share": measure_static_share(flow, camera).mean(),
+        "curves": {"motion_px": motion_P, "camera_px": camera_P, "objects_px": camera.objects_px_P},
+    }
+
+
+def _measure_light(small: Shrunk, flow: Flow, motion_P: Tensor) -> dict[str, Any]:
+    """Say how light steps from frame to frame, and whether chunks show, in light or in detail."""
+    flicker = measure_flicker(small, flow)
+    step_P = flicker.step_greys_P
+    found = [find_seams(step_P), find_seams(measure_error(small, flow))]
+    if found[1][0] == find_seams(motion_P)[0]:  # what leaps is followed less well: no fault of the decoder
+        del found[1]
+    chunk, seam = max(found, key=lambda one: one[1])
+    return {
+        "flicker_greys": (step_P - step_P.mean()).abs().mean(),
+        "local_flicker_greys": flicker.local_greys_P.mean(),
+        "flash_greys": (step_P - step_P.median()).abs().max(),
+        "fade_greys": step_P.mean(),
+        "alternates": _alternates(step_P - step_P.mean()),
+        "seam_greys": seam,
+        "seam_every": chunk,
+    }
+
+
+def _alternates(step_P: Tensor) -> float:
+    """Give how far each step undoes the one before, -1 to 1: -1 is light that goes up and down with every frame."""
+    return float((step_P[1:] * step_P[:-1]).sum() / step_P.square().sum().clamp(min=1e-9)) if len(step_P) > 1 else 0.0
+
+
+def _measure_stillness(small: Shrunk) -> dict[str, Any]:
+    """Count frames that repeat the one before in a clip that moves otherwise, and frames that are black."""
+    change_P = (small.light_FHW[1:] - small.light_FHW[:-1]).abs().mean((1, 2)) * GREYS
+    is_repeat = change_P < REPEATED
+    usual = change_P[~is_repeat]
+    is_fault = len(usual) > 0 and float(usual.median()) > MOVES
+    is_black = small.light_FHW.flatten(1).amax(1) < DARK
+    is_repeat &= ~is_black[1:]
+    return {"repeats": int(is_repeat.sum()) if is_fault else 0, "black_frames": int(is_black.sum())}
+
+
+def _plain(value: Any) -> Any:
+    """Take a number out of its tensor, rounded to what it is worth."""
+    if isinstance(value, (Tensor, float)):
+        return round(float(value), SHOWN_DIGITS)
+    return value
+
+
+def to_frames(pixels_FHWC: Tensor) -> Tensor:
+    """Turn bytes into what is measured, float32 [F, C, H, W] in 0–1."""
+    return pixels_FHWC.permute(0, 3, 1, 2).float() / GREYS

@@ -1,0 +1,132 @@
+"""What is wrong with a clip, if anything, and what helps: numbers become words.
+
+    still     hardly anything moves            frozen    frames repeat the one before
+    flicker   light steps without order        seams     light steps at equal distances, as chunks make it
+    flash     one step of light                fade      light goes one way
+    black     frames show nothing              bands     a border is black, mirrored or smeared
+    soft      sharpness is lost                colour    saturation or contrast drift
+    jerky     motion comes and goes            strange   the first frame is not the picture
+
+It does not look at pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from unstill.artifacts import Measures, Verdict
+from unstill.measure.motion import STILL_PX
+
+FLICKER_GREYS = 1.0  # clips of moved pixels have 0.2, and 0.6 at most; two levels show on plain skies
+FLASH_GREYS = 4.0
+FLASH_TIMES = 6.0  # the mean step
+SEAM_GREYS = 0.4
+FADE_GREYS = 8.0  # over the whole clip
+SOFT, DRIFT = 0.5, 0.2  # of the first frame's sharpness; by so much of its saturation or contrast
+BAND_PERCENT = 2.0
+JERKY = 0.75  # of the mean motion is its spread
+LEAST_DB = 18.0  # of the first frame; what SVD's own decoder makes of a picture has 25 to 35
+ALTERNATES = -0.5
+STILL_SHARE = 0.97  # of the frame; a thing that moves alone may fill little of it
+SLOW_PX, FAST_PX = 1.5, 4.0  # words for motion, a frame
+
+WAYS = {
+    "push": "a push in",
+    "pull": "a pull back",
+    "left": "a pan to the left",
+    "right": "a pan to the right",
+    "up": "a tilt upward",
+    "down": "a tilt downward",
+    "orbit": "a walk around the scene",
+    "roll": "a roll of the camera",
+}
+
+
+def judge(found: Measures) -> tuple[Verdict, ...]:
+    """Say what is wrong, the worst first."""
+    return (*_judge_frames(found), *_judge_motion(found), *_judge_light(found), *_judge_drift(found))
+
+
+def _judge_frames(found: Measures) -> Iterator[Verdict]:
+    if found.black_frames:
+        yield Verdict("black", f"{found.black_frames} frames are black", "make it again with --dtype fp32 or bf16")
+    if found.repeats:
+        yield Verdict("frozen", f"{found.repeats} frames repeat the one before", "make it again; frames were lost on the way")
+
+
+def _judge_motion(found: Measures) -> Iterator[Verdict]:
+    if is_still(found):
+        yield Verdict("still", f"it stands still: {found.motion_px:.2f} px/frame", "--fix-still, or --want-motion natural")
+    elif found.motion_spread_px > JERKY * found.motion_px and not found.repeats:
+        what = f"motion comes and goes: {found.motion_px:.1f} ± {found.motion_spread_px:.1f} px/frame"
+        yield Verdict("jerky", what, "another seed, or less motion")
+
+
+def _judge_light(found: Measures) -> Iterator[Verdict]:
+    if found.black_frames:
+        return
+    light = found.flicker_greys
+    if found.seam_every and found.seam_greys > SEAM_GREYS:
+        what = f"light or detail steps by {found.seam_greys:.1f} grey levels every {found.seam_every} frames"
+        yield Verdict("seams", what, "it was decoded in chunks that do not know each other: unstill decodes without seams")
+    elif found.flash_greys > max(FLASH_GREYS, FLASH_TIMES * light):
+        yield Verdict("flash", f"light steps by {found.flash_greys:.1f} grey levels once", "another seed")
+    elif light > FLICKER_GREYS or found.local_flicker_greys > 2 * FLICKER_GREYS:
+        yield _explain_flicker(found)
+    total = found.fade_greys * len(found.curves.get("motion_px", ()))
+    if abs(total) > FADE_GREYS and abs(found.fade_greys) > light:
+        what = f"it gets {'brighter' if total > 0 else 'darker'} by {abs(total):.0f} grey levels"
+        yield Verdict("fade", what, "less noise or guidance, or fewer frames")
+
+
+def _explain_flicker(found: Measures) -> Verdict:
+    """Say which flicker it is: light that alternates, light that jumps, or places that do."""
+    if found.flicker_greys <= FLICKER_GREYS:
+        what = f"places flicker by {found.local_flicker_greys:.1f} grey levels a frame"
+        return Verdict("flicker", what, "less motion, less noise (0.02), or more steps (25 and more)")
+    if found.alternates < ALTERNATES:
+        what = f"light goes up and down by {found.flicker_greys:.1f} grey levels with every frame"
+        return Verdict("flicker", what, "another seed, or --dtype fp32 to rule out arithmetic")
+    what = f"light flickers by {found.flicker_greys:.1f} grey levels a frame"
+    return Verdict("flicker", what, "more steps (25 and more), less noise (0.02), or another seed")
+
+
+def _judge_drift(found: Measures) -> Iterator[Verdict]:
+    has_bands = found.band_percent > BAND_PERCENT and not found.black_frames
+    if has_bands:
+        yield Verdict("bands", f"a band of {found.band_percent:.0f} % grows at a border", "less motion, or another size")
+    sharpness = found.sharpness / max(found.contrast, 0.1) ** 2  # what loses contrast has its edges still
+    if sharpness < SOFT and not found.black_frames:
+        what = f"it gets soft: the last frame has {sharpness:.0%} of the first one's sharpness"
+        yield Verdict("soft", what, "less motion, less noise, more guidance at the last frame")
+    drifts = {"colour": found.saturation, "contrast": found.contrast}
+    said = [f"{name} {'grows' if share > 1 else 'falls'} to {share:.0%}" for name, share in drifts.items() if _drifts(share)]
+    if said and not (found.black_frames or has_bands):  # these change both
+        yield Verdict("colour", " and ".join(said), "less guidance at the last frame where it grows, more where it falls")
+    if found.fidelity_db is not None and found.fidelity_db < LEAST_DB:
+        what = f"the first frame is not the picture: {found.fidelity_db:.0f} dB"
+        yield Verdict("strange", what, "less noise (0.02), or more steps")
+
+
+def _drifts(share: float) -> bool:
+    return abs(share - 1) > DRIFT
+
+
+def is_still(found: Measures) -> bool:
+    """Say that nothing moves: little on the whole, and no part of the frame more than that."""
+    return found.motion_px < STILL_PX and found.static_share > STILL_SHARE
+
+
+def describe_motion(found: Measures, asked: str = "") -> str:
+    """Say in one sentence how the clip moves; `asked` is what was asked for."""
+    beside = f" ({asked})" if asked else ""
+    amount = f"{found.motion_px:.1f} px/frame{beside}"
+    if is_still(found):
+        return f"stands still: {found.motion_px:.2f} px/frame{beside}"
+    if found.camera == "still" or found.objects_px > found.camera_px:
+        before = "a still camera" if found.camera == "still" else WAYS[found.camera]
+        return f"things move before {before}, in {1 - found.static_share:.0%} of the frame: {amount}"
+    pace = "slow " if found.motion_px < SLOW_PX else "fast " if found.motion_px > FAST_PX else ""
+    way = WAYS[found.camera].replace("a ", f"a {pace}", 1)
+    other = f", or {WAYS[found.camera_or]}" if found.camera_or in WAYS else ""
+    return f"moves like {way}{other}: {amount}"

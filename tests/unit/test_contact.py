@@ -1,0 +1,77 @@
+"""contact.py and `unstill report`: a sheet that fits what it shows, and words for a clip of any origin."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clips import make_clip
+from films import grain, travel
+from unstill.cli import main
+from unstill.contact import WIDTH, Curves, choose_frames, choose_span
+
+FRAMES = (travel(grain(size=(96, 160)), 5, pan=(1.0, 0.0)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+@pytest.fixture
+def file(tmp_path):
+    return make_clip(FRAMES).save(tmp_path / "walk.webm")
+
+
+def test_the_report_says_how_it_moves(file, capsys):
+    assert main(["report", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "a fast pan to the left" in out.splitlines()[0]
+    assert "motion 127" in out.splitlines()[0]
+    assert "nothing wrong" in out
+
+
+def test_the_report_is_json_if_asked(file, capsys):
+    assert main(["report", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["measures"]["camera"] == "left"
+    assert len(found["measures"]["curves"]["motion_px"]) == 4
+    assert found["verdicts"] == []
+
+
+def test_the_sheet_is_a_picture_with_every_frame_of_a_short_clip(file, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    assert main(["report", str(file), "-o", str(sheet)]) == 0
+    with Image.open(sheet) as picture:
+        assert picture.width == WIDTH
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 100
+
+
+def test_a_still_clip_is_told_with_its_cure(tmp_path, capsys):
+    file = make_clip(np.repeat(FRAMES[:1], 4, axis=0)).save(tmp_path / "still.gif")
+    assert main(["report", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("stands still")
+    assert "--fix-still" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["-o", "sheet.jpg"], "named like one"), (["missing"], "missing")],
+)
+def test_what_cannot_be_is_refused(arguments, words, file, capsys):
+    given = [str(file), *arguments] if arguments[0] == "-o" else arguments
+    assert main(["report", *given]) != 0
+    assert words in capsys.readouterr().err
+
+
+def test_a_single_frame_has_no_motion(tmp_path, capsys):
+    folder = make_clip(FRAMES[:1]).save(tmp_path / "one")
+    assert main(["report", str(folder)]) == 2
+    assert "motion takes two" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "numbers"), [(2, [0, 1]), (8, list(range(8))), (25, [0, 3, 7, 10, 14, 17, 21, 24])])
+def test_shown_frames_are_spread_and_hold_both_ends(count, numbers):
+    assert choose_frames(count) == numbers
+
+
+def test_a_panel_does_not_make_drama_of_noise():
+    assert choose_span(Curves("", (("a", (1.0, 1.01)),), 0.4)) == pytest.approx((0.805, 0.4))
+    assert choose_span(Curves("", (("a", (0.1, 3.0)),), 1.0)) == pytest.approx((0.0, 3.0))

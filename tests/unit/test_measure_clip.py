@@ -1,0 +1,130 @@
+"""measure/clip.py and measure/verdicts.py: clips whose faults are known are measured and judged right."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from faults import Known, make_clips
+from films import grain, pair, similar, travel
+from unstill.artifacts import Measures
+from unstill.measure.clip import measure_clip
+from unstill.measure.verdicts import describe_motion, judge
+
+GOOD = measure_clip(travel(grain(size=(288, 512)), 6, pan=(1.0, 0.0)))
+
+
+@pytest.fixture(scope="module")
+def clips() -> dict[str, Known]:
+    return make_clips(grain(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [
+    "pan", "zoom", "roll", "object", "still", "jerky", "flicker", "flicker, alternating", "flash", "seams", "fade in", "fade out",
+    "frames repeated", "frozen half way", "black frames", "colour lost", "contrast lost", "soft", "black border",
+])  # fmt: skip
+def test_every_fault_is_named_and_measured_within_five_percent(name, clips):
+    known = clips[name]
+    found = measure_clip(known.frames_FCHW)
+    assert [verdict.name for verdict in judge(found)] == ([known.verdict] if known.verdict else [])
+    margin = 0.10 if name == "object" else 0.05  # what lies around a thing is taken along by some 12 px
+    for measure, truth in known.truth.items():
+        value = getattr(found, measure)
+        assert value == truth if isinstance(truth, str) else value == pytest.approx(truth, rel=margin, abs=0.02), measure
+
+
+@pytest.mark.slow
+def test_all_kinds_of_clips_are_tested(clips):
+    assert len(clips) == 19
+
+
+def changed(**numbers) -> Measures:
+    return dataclasses.replace(GOOD, **numbers)
+
+
+def test_a_clean_pan_has_no_fault():
+    assert judge(GOOD) == ()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "name", "cure"),
+    [
+        ({"motion_px": 0.1, "static_share": 1.0}, "still", "--fix-still"),
+        ({"repeats": 3}, "frozen", "lost"),
+        ({"black_frames": 2}, "black", "fp32"),
+        ({"motion_spread_px": 3.0}, "jerky", "seed"),
+        ({"seam_every": 8, "seam_greys": 2.0}, "seams", "chunks"),
+        ({"flash_greys": 9.0}, "flash", "seed"),
+        ({"flicker_greys": 2.0, "alternates": -0.9}, "flicker", "fp32"),
+        ({"flicker_greys": 2.0}, "flicker", "steps"),
+        ({"local_flicker_greys": 3.0}, "flicker", "motion"),
+        ({"fade_greys": 4.0}, "fade", "guidance"),
+        ({"sharpness": 0.3}, "soft", "noise"),
+        ({"saturation": 1.5}, "colour", "guidance"),
+        ({"contrast": 0.7}, "colour", "guidance"),
+        ({"band_percent": 5.0}, "bands", "motion"),
+        ({"fidelity_db": 9.0}, "strange", "noise"),
+    ],
+)
+def test_each_number_has_its_verdict_and_a_cure(numbers, name, cure):
+    verdicts = judge(changed(**numbers))
+    assert [verdict.name for verdict in verdicts] == [name]
+    assert cure in verdicts[0].cure
+
+
+def test_a_thing_that_moves_alone_is_no_still():
+    assert judge(changed(motion_px=0.2, static_share=0.9)) == ()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"camera": "left", "camera_px": 1.2, "motion_px": 1.2}, "moves like a slow pan to the left: 1.2 px/frame (asked)"),
+        ({"camera": "push", "camera_px": 2, "motion_px": 2}, "moves like a push in: 2.0 px/frame (asked)"),
+        ({"camera": "roll", "camera_px": 9, "motion_px": 9}, "moves like a fast roll of the camera: 9.0 px/frame (asked)"),
+        (
+            {"camera": "left", "camera_or": "orbit", "camera_px": 2, "motion_px": 2},
+            "moves like a pan to the left, or a walk around the scene: 2.0 px/frame (asked)",
+        ),
+        (
+            {"camera": "still", "objects_px": 1, "motion_px": 1, "static_share": 0.7},
+            "things move before a still camera, in 30% of the frame: 1.0 px/frame (asked)",
+        ),
+        (
+            {"camera": "up", "camera_px": 0.5, "objects_px": 1, "motion_px": 1, "static_share": 0.2},
+            "things move before a tilt upward, in 80% of the frame: 1.0 px/frame (asked)",
+        ),
+        ({"motion_px": 0.02, "static_share": 1.0}, "stands still: 0.02 px/frame (asked)"),
+    ],
+)
+def test_motion_is_told_in_a_sentence(numbers, words):
+    assert describe_motion(changed(**{"objects_px": 0.0, "camera_or": None, **numbers}), "asked") == words
+
+
+def test_a_thing_of_rich_texture_before_plain_ground_is_not_taken_for_the_camera():
+    """It has most of what can be followed, and plain ground hardly tells that it is not moved."""
+    ground = 0.3 + 0.5 * torch.linspace(0, 1, 512).expand(3, 288, 512)
+    house = grain(2, (288, 512))
+    ground = torch.cat([ground[:, :, :440], house[:, :, 440:]], 2)
+    frames = []
+    for number in range(4):
+        frame = ground.clone()
+        frame[:, 100:190, 60 + 3 * number : 150 + 3 * number] = grain(4, (90, 90))
+        frames.append(frame)
+    found = measure_clip(torch.stack(frames))
+    assert (found.camera, found.camera_px) == ("still", 0.0)
+    assert found.motion_px == pytest.approx(6 * 90 * 90 / (288 * 512), rel=0.25)
+
+
+def test_two_frames_are_enough_and_small_clips_are_measured_at_their_size():
+    clip = travel(grain(size=(144, 256)), 2, pan=(1.0, 0.0))
+    found = measure_clip(clip, clip[0])
+    assert found.fidelity_db == 99.0
+    assert found.pan_x_px == pytest.approx(4.0, rel=0.05)  # of 1024x576
+    assert {len(curve) for curve in found.curves.values()} == {1, 2}
+
+
+def test_a_roll_has_its_sign():
+    picture = grain(size=(288, 512))
+    assert measure_clip(pair(picture, similar(roll_degrees=0.5, size=(288, 512)))).roll_degrees == pytest.approx(0.5, rel=0.05)
