@@ -33,7 +33,7 @@ STRENGTH = 0.25  # how strongly a field is coloured
 def make_moving() -> None:
     """Animate the harbour, there and back, so that the end is no jump."""
     out, picture = PICTURES / "harbour-push.webp", ROOT / "examples" / "harbour.jpg"
-    knobs = "--model pocket --camera push --seed 1 --motion 90 --size 640x360 --ping-pong --quality 70 --max-bytes 1200kB"
+    knobs = "--model pocket --camera push --seed 1 --motion 90 --size 640x360 --loop ping-pong --quality 70 --max-bytes 1200kB"
     command = [sys.executable, "-m", "unstill", "animate", str(picture), "-o", str(out), *knobs.split()]
     subprocess.run(command, check=True)
 

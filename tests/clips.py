@@ -35,7 +35,7 @@ def make_clip(frames=None, recipe=RECIPE, **knobs):
 
 
 def make_sheet(play_fps=7, **more):
-    standard = {"quality": 80, "loop": 0, "colors": 256, "dither": "sierra", "mark": "made by unstill", "recipe": None}
+    standard = {"quality": 80, "plays": 0, "colors": 256, "dither": "sierra", "mark": "made by unstill", "recipe": None}
     return Sheet(play_fps=read_fps(play_fps), **{**standard, **more})
 
 

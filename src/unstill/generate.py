@@ -24,6 +24,7 @@ from unstill.decode import decode
 from unstill.engine import Engine, Load, load_engine
 from unstill.engine.memory_errors import explain_memory
 from unstill.errors import Cancelled, ResultError, WriteError
+from unstill.finish import count_frames
 from unstill.ladder import Ladder
 from unstill.memory.machine import look_at_machine
 from unstill.plan import choose_model, make_plan
@@ -147,7 +148,9 @@ def foresee(request: Request, picture: Source) -> tuple[PreparedImage, Plan]:
     machine = look_at_machine(request.device)
     files, notes = choose_model(request, machine)
     image = prepare(picture, request)
-    return image, make_plan(request, image, files, machine, notes)
+    plan = make_plan(request, image, files, machine, notes)
+    count_frames(plan.frames, plan.request)  # a file that cannot be is not worth an hour either
+    return image, plan
 
 
 class Sampling:

@@ -45,6 +45,18 @@ def _choice(default: Any, choices: tuple[str, ...], help: str, group: str, **mor
 DTYPE_SPELLINGS = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
 DTYPE_SPELLINGS |= {f"torch.{name}": short for name, short in DTYPE_SPELLINGS.items()}
 
+LOOPS = ("none", "ping-pong", "cross-fade")
+FLAGS = ("ping_pong",)  # aliases that are written without a value
+
+
+def _read_loop(value: Any) -> str:
+    """Read how a clip closes; true and false are those of the flag `ping_pong`."""
+    word = str(value).strip().lower()
+    if word.isdecimal():  # what `loop` was before it was called `plays`
+        raise ValueError(f"must be one of {', '.join(LOOPS)}, not {values.show(value)}; how often a file plays is `plays`")
+    spellings = {"true": "ping-pong", "false": "none"}
+    return str(values.one_of(*LOOPS, spellings=spellings)(word.replace("_", "-") if isinstance(value, (str, bool)) else value))
+
 
 @dataclass(frozen=True)
 class Request:
@@ -147,11 +159,22 @@ class Request:
     )
     codec: str = _choice("auto", ("auto", "h264", "vp9", "av1"), "Video codec; auto is h264 in mp4, vp9 in webm.", "file")
     play_fps: float | None = _knob(
-        None, values.number(0.1, 240), "Frame rate at which the file plays; unset plays at fps.", "file", "0.1–240"
+        None, values.number(0.1, 240), "Frame rate of the clip's own frames in the file; unset plays at fps.", "file", "0.1–240"
     )
     quality: int = _knob(80, values.whole(1, 100), "Picture quality against file size.", "file", "1–100")
-    ping_pong: bool = _knob(False, values.flag, "Play forward, then backward.", "file", "true | false")
-    loop: int = _knob(0, values.whole(0, 65535), "How often a GIF, WebP or APNG plays; 0 is for ever.", "file", "0–65535")
+    speed: float = _knob(1.0, values.number(0.1, 10), "How fast the clip plays: 2 is twice as fast.", "file", "0.1–10")
+    smooth: float | None = _knob(
+        None,
+        values.number(1, 240),
+        "Frame rate that frames are made between the clip's for; unset makes none.",
+        "file",
+        "1–240",
+    )
+    loop: str = _knob(
+        "none", _read_loop, "How the end meets the beginning: played backward, or faded into it.", "file", " | ".join(LOOPS),
+        aliases=("ping_pong",), choices=LOOPS,
+    )  # fmt: skip
+    plays: int = _knob(0, values.whole(0, 65535), "How often a GIF, WebP or APNG plays; 0 is for ever.", "file", "0–65535")
     colors: int = _knob(256, values.whole(2, 256), "Colours in a GIF.", "file", "2–256")
     dither: str = _choice("sierra", ("sierra", "bayer", "none"), "How a GIF mixes colours: best, steady, or not.", "file")
     max_bytes: int | None = _knob(
@@ -178,7 +201,7 @@ class Request:
 
     @property
     def file_fps(self) -> float:
-        """The rate at which a file plays: play_fps, else the fps that the model imagines, else diffusers' own."""
+        """The rate of a clip's own frames: play_fps, else the fps that the model imagines, else diffusers' own."""
         return float(self.play_fps or self.fps or PRESETS["default"].knobs["fps"])
 
     def replace(self, **knobs: Any) -> Request:

@@ -25,6 +25,7 @@ import numpy as np
 import unstill
 from unstill.artifacts import Clip
 from unstill.errors import DiskFull, WriteError
+from unstill.finish import finish
 from unstill.formats import CODECS, LIMITS_PX, SUFFIXES
 from unstill.formats.gif import FASTEST_FPS, encode_gif
 from unstill.formats.recipe import MARK_START, make_mark, pack
@@ -48,9 +49,8 @@ def write(clip: Clip, path: Path, request: Request) -> Path:
     kind = check_target(path, request)
     codec = choose_codec(kind, request)
     frames = _check_frames(clip.frames, codec)
-    if request.ping_pong:
-        frames = np.concatenate([frames, frames[-2:0:-1]])  # neither end is shown twice
-    sheet = make_sheet(clip, request)
+    frames, fps = finish(frames, request)
+    sheet = make_sheet(clip, request, fps)
     notes = foresee_changes(kind, request, Size(frames.shape[2], frames.shape[1]), sheet.play_fps)
     made, more_notes = encode(frames, sheet, kind, request)
     for note in notes + more_notes:
@@ -141,12 +141,12 @@ def _check_frames(frames: Any, codec: str) -> Pixels:
     return np.asarray(frames)
 
 
-def make_sheet(clip: Clip, request: Request) -> Sheet:
+def make_sheet(clip: Clip, request: Request, fps: float) -> Sheet:
     """Gather what every format is told beside the frames."""
     return Sheet(
-        play_fps=read_fps(request.file_fps),
+        play_fps=read_fps(fps),
         quality=request.quality,
-        loop=request.loop,
+        plays=request.plays,
         colors=request.colors,
         dither=request.dither,
         mark=make_mark(unstill.__version__),

@@ -81,7 +81,7 @@ def told(tmp_path_factory):
     for name, knobs in VIDEOS.items():
         clip.save(folder / name, **knobs)
     for name in IMAGES:
-        clip.save(folder / name, loop=3)
+        clip.save(folder / name, plays=3)
     (folder / "index.html").write_text(PAGE % (json.dumps(list(VIDEOS)), json.dumps(list(IMAGES.items()))))
     with serve(folder) as (address, answers, is_told):
         profile = tmp_path_factory.mktemp("profile")

@@ -199,7 +199,7 @@ def test_what_a_format_cannot_hold_is_a_warning_and_no_python_warning(animate, c
 
 
 def test_stills_go_into_a_folder_of_their_own(animate, place, capsys):
-    assert animate("--format", "png", "--ping-pong") == 0
+    assert animate("--format", "png", "--loop", "ping-pong") == 0
     assert capsys.readouterr().out == "photo-frames\n"
     assert list_names(place / "photo-frames") == [f"{number:04d}.png" for number in range(1, 7)]
 

@@ -204,7 +204,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(clip_of, tmp_pa
 @pytest.mark.parametrize(
     ("knobs", "error"),
     [({"model": "svd-yt"}, ModelMissing), ({"picture": "no-such.jpg"}, PictureError), ({"motion": 300}, RequestError),
-     ({"speed": 3}, RequestError)],
+     ({"swirl": 3}, RequestError)],
 )  # fmt: skip
 def test_what_cannot_be_is_said_before_the_work(clip_of, tmp_path, knobs, error):
     with pytest.raises(error):

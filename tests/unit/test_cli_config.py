@@ -42,7 +42,7 @@ def test_the_file_in_the_users_folder_is_read(place):
 
 def test_knobs_are_read_as_toml_writes_them_and_by_other_tools_names(write):
     write('[animate]\nmotion_bucket_id = 1\nplay-fps = 12.5\nping_pong = true\nsize = [576, 1024]\nmax_bytes = "5MB"\n')
-    assert read_config() == {"motion": 1, "play_fps": 12.5, "ping_pong": True, "size": "576x1024", "max_bytes": 5_000_000}
+    assert read_config() == {"motion": 1, "play_fps": 12.5, "loop": "ping-pong", "size": "576x1024", "max_bytes": 5_000_000}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_given_wins_by_whichever_name(config, given, merged):
 def test_the_command_shows_the_place_and_what_is_set(write, capsys):
     path = write('[animate]\nmotion = 150\nmodel = "svd"\nping_pong = true\n')
     assert main(["config"]) == 0
-    assert capsys.readouterr().out == f'{path}\n  model = "svd"\n  motion = 150\n  ping_pong = true\n'
+    assert capsys.readouterr().out == f'{path}\n  model = "svd"\n  motion = 150\n  loop = "ping-pong"\n'
 
 
 @pytest.mark.parametrize("model", ["C:\\models\\svd", 'my "best" svd', "tab\tand\x7f", "zoë 🎞"])

@@ -62,7 +62,7 @@ def test_a_clip_is_one_line(tmp_path):
 
 
 def test_ping_pong_shows_the_turning_points_once():
-    assert describe_clip(make_clip(ping_pong=True)).startswith("26 frames, 3.7 s at 7 fps")
+    assert describe_clip(make_clip(loop="ping-pong")).startswith("26 frames, 3.7 s at 7 fps")
 
 
 def test_the_playback_rate_is_the_files_own():

@@ -87,7 +87,7 @@ def test_dither_matters_and_none_leaves_steps():
 
 @pytest.mark.parametrize(("loop", "block"), [(0, b"\x01\x00\x00"), (1, None), (2, b"\x01\x01\x00"), (65535, b"\x01\xfe\xff")])
 def test_the_number_of_plays_is_written_as_repetitions(loop, block):
-    data = encode_gif(make_frames(2, 8, 8), make_sheet(loop=loop))
+    data = encode_gif(make_frames(2, 8, 8), make_sheet(plays=loop))
     assert data.count(b"NETSCAPE2.0") == (block is not None)
     assert block is None or data.partition(b"NETSCAPE2.0\x03")[2][:3] == block
 

@@ -25,7 +25,7 @@ FILES = [kind for kind in FORMATS if kind != "png"]
 def files(tmp_path_factory):
     """One small clip of each format; of PNG one still."""
     folder = tmp_path_factory.mktemp("clips")
-    clip = make_clip(make_frames(5, 16, 24), loop=3)
+    clip = make_clip(make_frames(5, 16, 24), plays=3)
     made = {kind: clip.save(folder / f"clip.{kind}") for kind in FILES}
     return {**made, "png": clip.save(folder / "frames") / "0001.png"}
 

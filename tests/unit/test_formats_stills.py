@@ -57,7 +57,7 @@ def test_identical_frames_are_all_kept(encode, size):
 @pytest.mark.parametrize("encode", [encode_webp, encode_apng])
 @pytest.mark.parametrize("loop", [0, 1, 5, 65535])
 def test_the_number_of_plays_is_kept(encode, loop):
-    assert read(encode(make_frames(2, 8, 8), make_sheet(loop=loop)))[2]["loop"] == loop
+    assert read(encode(make_frames(2, 8, 8), make_sheet(plays=loop)))[2]["loop"] == loop
 
 
 def test_webp_quality_costs_bytes_and_gives_fidelity():

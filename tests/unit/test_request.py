@@ -64,7 +64,7 @@ def test_comfyuis_noise_is_not_taken_for_ours():
 
 def test_a_file_can_be_changed_after_the_frames_are_made_but_the_frames_cannot():
     settled = settle(Request(), "svd", 14)
-    assert settled.for_file({"play-fps": 20, "loop": 1}).file_fps == 20
+    assert settled.for_file({"play-fps": 20, "plays": 1}).file_fps == 20
     for name, said in {"motion": "shapes the frames", "fps": "play_fps is the rate", "fsp": "did you mean fps"}.items():
         with pytest.raises(RequestError, match=said):
             settled.for_file({name: 9})

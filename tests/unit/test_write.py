@@ -38,11 +38,11 @@ class TestWhatIsStored:
     @pytest.mark.parametrize(("count", "stored"), [(2, 2), (3, 4), (14, 26)])
     def test_ping_pong_shows_neither_end_twice(self, tmp_path, kind, count, stored):
         frames = make_frames(count, 16, 24)
-        assert probe(make_clip(frames, ping_pong=True).save(tmp_path / name(kind))).frames == stored
+        assert probe(make_clip(frames, loop="ping-pong").save(tmp_path / name(kind))).frames == stored
 
     @pytest.mark.parametrize("kind", FORMATS)
     def test_one_frame_is_a_clip(self, tmp_path, kind):
-        assert probe(make_clip(make_frames(1), ping_pong=True).save(tmp_path / name(kind))).frames == 1
+        assert probe(make_clip(make_frames(1), loop="ping-pong").save(tmp_path / name(kind))).frames == 1
 
     @pytest.mark.parametrize("kind", FORMATS)
     def test_the_recipe_is_kept_or_left_out_and_the_mark_stays(self, tmp_path, kind):
@@ -55,8 +55,8 @@ class TestWhatIsStored:
 
     def test_the_recipe_says_how_this_file_is_written(self, tmp_path):
         clip = make_clip(make_frames(3))
-        found = probe(clip.save(tmp_path / "frames", play_fps=12, ping_pong=True))
-        assert found.recipe["knobs"] == {**RECIPE["knobs"], "play_fps": 12.0, "ping_pong": True}
+        found = probe(clip.save(tmp_path / "frames", play_fps=12, loop="ping-pong"))
+        assert found.recipe["knobs"] == {**RECIPE["knobs"], "play_fps": 12.0, "loop": "ping-pong"}
         assert (found.frames, found.play_fps) == (4, 12.0)
 
     def test_stills_hold_the_pixels_in_order(self, tmp_path):

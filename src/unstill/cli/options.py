@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from unstill import values
 from unstill.cli.help import Option
-from unstill.request import ALIASES, BUNDLED, DEFAULTS, KNOBS, PRESETS, Knob
+from unstill.request import ALIASES, BUNDLED, DEFAULTS, FLAGS, KNOBS, PRESETS, Knob
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -108,7 +108,9 @@ def _make_option(name: str, knob: Knob, help: str) -> Decorator:
 
 
 def _make_alias(alias: str, name: str) -> Decorator:
-    return click.option(name_option(alias), alias, hidden=True, help=f"Another tool's name for {name_option(name)}.")
+    is_flag, help = alias in FLAGS, f"Another name for {name_option(name)}."
+    spelled = name_option(alias) + (f"/{name_option('no_' + alias)}" if is_flag else "")
+    return click.option(spelled, alias, hidden=True, is_flag=is_flag, default=None, help=help)
 
 
 def _complete(choices: tuple[str, ...]) -> Complete:

@@ -74,11 +74,18 @@ def tell_before(plan: Plan) -> None:
 
 def describe_clip(clip: Clip) -> str:
     """Say in one line what was written."""
-    request, count = clip.request, clip.report.frames
-    count = 2 * count - 2 if request.ping_pong else count  # the turning points are shown once
-    parts = [f"{count} frames", f"{count / request.file_fps:.1f} s at {request.file_fps:g} fps", str(clip.report.size)]
+    request = clip.request
+    parts = [describe_length(clip.report.frames, request), str(clip.report.size)]
     parts += [show_bytes(measure(clip.path))] if clip.path is not None else []
     return ", ".join([*parts, f"seed {request.seed}"])
+
+
+def describe_length(frames: int, request: Request) -> str:
+    """Say how long the file of a clip of so many frames is."""
+    from unstill.finish import count_frames
+
+    count, fps = count_frames(frames, request)
+    return f"{count} frames, {count / fps:.1f} s at {fps:g} fps"
 
 
 def measure(path: Path) -> int:
@@ -214,13 +221,12 @@ def describe_levels(request: Request) -> str:
 def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list[tuple[str, str]]:
     """Say row by row what a run would do."""
     r = plan.request
-    frames = 2 * plan.frames - 2 if r.ping_pong else plan.frames
     size = str(plan.clip_size) if plan.size == plan.clip_size else f"{plan.clip_size}, worked on at {plan.size}"
     revision = f", revision {plan.model.revision[:12]}" if plan.model.revision else ""
     return [
         ("picture", "; ".join([str(image.original), *image.notes])),
         ("model", f"{plan.model.name}, {show_bytes(plan.weights_bytes)} of weights in {plan.dtype}{revision}"),
-        ("clip", f"{size}, {frames} frames, {frames / r.file_fps:.1f} s at {r.file_fps:g} fps"),
+        ("clip", f"{size}, {describe_length(plan.frames, r)}"),
         ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}{describe_told(r)}, {seed}"),
         ("sampling", f"{plan.steps} steps{describe_levels(r)}, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", describe_chunk(plan)),

@@ -40,7 +40,7 @@ def encode_gif(frames: NDArray[np.uint8], sheet: Sheet) -> bytes:
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     notes = [sheet.mark] if sheet.recipe is None else [sheet.mark, sheet.recipe]
-    return rewrite(out.getvalue(), delays, sheet.loop, notes)
+    return rewrite(out.getvalue(), delays, sheet.plays, notes)
 
 
 def share_time(frames: NDArray[np.uint8], play_fps: Fraction) -> tuple[NDArray[np.uint8], list[int]]:

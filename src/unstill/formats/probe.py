@@ -7,6 +7,7 @@ It does not know how clips are written or what a recipe means.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import stat
 import struct
@@ -210,10 +211,16 @@ def _probe_folder(path: Path) -> Probe:
         raise ValueError("the folder holds no 0001.png")
     first = _probe_file(stills[0])
     knobs = (first.recipe or {}).get("knobs", {})
-    told = knobs.get("play_fps") or knobs.get("fps")
-    play_fps = told if isinstance(told, int | float) and 0 < told < 1000 else 0
+    play_fps = _read_rate(knobs) if isinstance(knobs, dict) else 0.0
     seconds = len(stills) / play_fps if play_fps else 0.0
     return _sum_up(("png", None), len(stills), first.size, seconds, None, (first.mark, first.recipe))
+
+
+def _read_rate(knobs: dict[str, Any]) -> float:
+    """Say at which rate stills play by the knobs of their recipe, which can hold anything; 0 where that is not told."""
+    told = [knobs["smooth"]] if knobs.get("smooth") else [knobs.get("play_fps") or knobs.get("fps"), knobs.get("speed", 1)]
+    are_rates = all(isinstance(number, int | float) and 0 < number < 1000 for number in told)
+    return math.prod(map(float, told)) if are_rates else 0.0
 
 
 def _sum_up(

@@ -13,7 +13,7 @@ class Sheet:
 
     play_fps: Fraction
     quality: int  # 1–100
-    loop: int  # how often it plays; 0 is for ever
+    plays: int  # how often it plays; 0 is for ever
     colors: int
     dither: str
     mark: str  # that it is machine-made; always there

@@ -29,7 +29,7 @@ def encode_webp(frames: NDArray[np.uint8], sheet: Sheet) -> bytes:
     has_animation_and_xmp = 0b00000110
     chunks = [
         _riff(b"VP8X", bytes([has_animation_and_xmp, 0, 0, 0]) + size),
-        _riff(b"ANIM", b"\xff\xff\xff\xff" + sheet.loop.to_bytes(2, "little")),
+        _riff(b"ANIM", b"\xff\xff\xff\xff" + sheet.plays.to_bytes(2, "little")),
     ]
     for frame, duration_ms in zip(frames, spread(len(frames), sheet.play_fps, 1000), strict=True):
         still = io.BytesIO()
@@ -54,7 +54,7 @@ def encode_apng(frames: NDArray[np.uint8], sheet: Sheet) -> bytes:
     for number, frame in enumerate(frames):
         header, pixels = _split_png(frame)
         if number == 0:
-            plays = len(frames).to_bytes(4, "big") + sheet.loop.to_bytes(4, "big")
+            plays = len(frames).to_bytes(4, "big") + sheet.plays.to_bytes(4, "big")
             chunks += [header, *_write_texts(sheet), _chunk(b"acTL", plays)]
         chunks.append(_chunk(b"fcTL", sequence.to_bytes(4, "big") + size + control))
         sequence += 1
