@@ -16,7 +16,8 @@ import click
 
 import unstill
 from unstill import artifacts, errors
-from unstill.request import DEFAULTS, KNOBS, PRESETS, Request, equivalents, settle
+from unstill.equivalents import equivalents
+from unstill.request import DEFAULTS, KNOBS, PRESETS, Request, settle
 
 REFERENCE = Path(__file__).parent / "reference"
 WRITTEN = "<!-- Written by docs/build_reference.py from the code; `make docs` writes it again. -->"

@@ -215,6 +215,19 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Try:
+    """One clip or draft of a search, and what came of it."""
+
+    kind: str  # draft | take | waking
+    motion: int
+    noise: float
+    seed: int
+    motion_px: float
+    faults: tuple[str, ...]
+    took_s: float
+
+
+@dataclass(frozen=True)
 class Report:
     """What was made and how it went, in numbers."""
 
@@ -233,6 +246,7 @@ class Report:
     measures: Measures | None = None
     verdicts: tuple[Verdict, ...] = ()
     moves: str = ""  # in one sentence
+    tried: tuple[Try, ...] = ()  # where more than one clip was made
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -250,6 +264,7 @@ class Clip:
     request: Request
     writer: Callable[[Clip, Path, Request], Path] = field(repr=False)
     path: Path | None = None  # where it was written, if it was
+    others: tuple[Clip, ...] = field(default=(), repr=False)  # takes that were not chosen, the better first
 
     @property
     def images(self) -> list[Image]:
@@ -271,6 +286,7 @@ class Progress:
     done: int
     total: int
     step: Step | None = None  # while sampling
+    of: str = ""  # which of several clips this is about
 
 
 Watch = Callable[[Progress], None]

@@ -13,6 +13,11 @@
     ├── WriteError         the file cannot be written                               exit 8
     │   └── DiskFull
     ├── RecipeError        the file carries no recipe that can be repeated          exit 9
+    ├── JobMissing         there is no such job                                     exit 10
+    ├── JobConflict        it does not go with what the job is                      exit 10
+    │   └── LostClaim      another worker has the job
+    ├── QueueFull          more jobs wait than may                                  exit 11
+    ├── StoreError         the jobs on disk cannot be read or written               exit 12
     └── Cancelled          the caller stopped it                                    exit 130
 
 A class exists where a caller may do something differently. Every message says what happened, what was
@@ -123,6 +128,36 @@ class RecipeError(UnstillError):
     """The file carries no recipe, or none that can be repeated."""
 
     code, exit_code, http_status = "no_recipe", 9, 422
+
+
+class JobMissing(UnstillError):
+    """There is no such job."""
+
+    code, exit_code, http_status = "no_such_job", 10, 404
+
+
+class JobConflict(UnstillError):
+    """What is asked does not go with what the job is."""
+
+    code, exit_code, http_status = "conflict", 10, 409
+
+
+class LostClaim(JobConflict):
+    """Another worker has taken the job over."""
+
+    code = "lost_claim"
+
+
+class QueueFull(UnstillError):
+    """More jobs wait than may."""
+
+    code, exit_code, http_status, retryable = "queue_full", 11, 429, True
+
+
+class StoreError(UnstillError):
+    """The jobs on disk cannot be read or written."""
+
+    code, exit_code, http_status = "store", 12, 503
 
 
 class Cancelled(UnstillError):

@@ -21,7 +21,7 @@ import unstill
 from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Report, Watch
 from unstill.check import check
 from unstill.decode import decode
-from unstill.engine import Engine, Load, load_engine
+from unstill.engine import Engine, Keep, Load, load_engine
 from unstill.engine.memory_errors import explain_memory
 from unstill.errors import Cancelled, ResultError, WriteError
 from unstill.finish import count_frames
@@ -32,6 +32,7 @@ from unstill.prepare import Source, prepare
 from unstill.request import Request
 from unstill.runs import Run, Runs
 from unstill.sample import sample
+from unstill.takes import choose, is_asked
 from unstill.write import check_target, write
 
 
@@ -62,10 +63,42 @@ def generate(
     load: Load = load_engine,
     runs: Runs | None = None,
 ) -> Clip:
-    """Make the clip that the request describes, and write it if `out` says where; `runs` keep steps to go on from."""
+    """Make the clip that the request describes, and write it if `out` says where; `runs` keep steps to go on from.
+
+    Where several clips are asked for, the best is given; those that were not chosen are written beside it.
+    """
     if out is not None:
         check_target(out, request)  # a clip that has nowhere to go is not worth an hour
         refuse_replacing(out, picture)
+    if not is_asked(request):
+        return generate_one(request, picture, out, watch=watch, load=load, runs=runs)
+    plan, keep = foresee(request, picture)[1], Keep(load)
+    keep(plan)  # what is said of a plan when it is loaded is said of the clip's, and not of a draft's
+
+    def make(one: Request, name: str) -> Clip:
+        return generate_one(one, picture, watch=lambda progress: watch(replace(progress, of=name)), load=keep)
+
+    clip = choose(request, plan, make)
+    return clip if out is None else save_takes(clip, out)
+
+
+def save_takes(clip: Clip, out: Path) -> Clip:
+    """Write the best take by its name, the others by the same with a number."""
+    for number, other in enumerate(clip.others, 2):
+        other.save(out.with_stem(f"{out.stem}-{number}"))
+    return replace(clip, path=clip.save(out))
+
+
+def generate_one(
+    request: Request,
+    picture: Source,
+    out: Path | None = None,
+    *,
+    watch: Watch = ignore,
+    load: Load = load_engine,
+    runs: Runs | None = None,
+) -> Clip:
+    """Make one clip: the six verbs."""
     clock = Clock(watch)
     with clock.stage("prepare"):
         image, plan = foresee(request, picture)

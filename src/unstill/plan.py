@@ -14,6 +14,8 @@ from unstill.catalog.find import find_model
 from unstill.catalog.layout import Variant
 from unstill.errors import MachineError, ModelError, RequestError
 from unstill.kernels.gate import try_kernel
+from unstill.measure.picture import look
+from unstill.measure.risks import list_risks
 from unstill.memory.machine import Machine
 from unstill.memory.need import BYTES, Work, count_branches
 from unstill.memory.rungs import ASIDE_BYTES, find_place, fits, list_rungs, suggest
@@ -63,7 +65,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
     settled = settled.replace(seed=seed, device=machine.device, dtype=dtype, size=request.size or image.size)
     first = Rung("fast", choose_chunk(settled, image.size), swaps=settled.offload and machine.is_apart,
                  forward_chunk=settled.forward_chunk)  # fmt: skip
-    rungs, said, place, budget = [first], _warn(settled, files, machine, asked=request), 0, None
+    rungs, said, place, budget = [first], _warn(settled, files, machine, image, asked=request), 0, None
     if not is_bundled:
         assert settled.frames is not None
         branches, upcasts = count_branches(settled), dtype == "fp16"
@@ -174,9 +176,19 @@ def count_weights(files: ModelFiles) -> int:
     return sum(math.prod(shape) for path in paths for _, shape in read_header(path).values())
 
 
-def _warn(settled: Request, files: ModelFiles, machine: Machine, *, asked: Request) -> list[str]:
+def foresee_risks(image: PreparedImage, *, invents: bool) -> list[str]:
+    """Look at what the clip will show of the picture, and say what to expect."""
+    source = Size(image.source_HWC.shape[1], image.source_HWC.shape[0])
+    kept = source.area_px / image.original.area_px
+    box = image.content
+    enlarged = math.sqrt(box.width * box.height / source.area_px)
+    return list_risks(look(image.source_HWC), kept, enlarged, invents=invents)
+
+
+def _warn(settled: Request, files: ModelFiles, machine: Machine, image: PreparedImage, *, asked: Request) -> list[str]:
     """Say what to expect of these settings on this machine."""
     said = advise(settled.replace(size=asked.size), files.family, files.frames)
+    said += foresee_risks(image, invents=files.layout != "bundled") if asked.look else []
     if files.layout == "bundled":
         return said
     if machine.device == "cpu" and settled.dtype == "fp16":

@@ -1,7 +1,7 @@
 """Every knob, once: its name, default, range, and one sentence about it.
 
 The command line, the Python call, HTTP fields, manifests, recipes and the reference page are all derived
-from the fields of `Request`. It also holds the presets and what other tools call the same settings.
+from the fields of `Request`. It also holds the presets.
 It does not know how a knob is carried out.
 """
 
@@ -94,6 +94,18 @@ class Request:
         None, values.whole(0, 2**63 - 1), "Which of the possible clips; drawn at random and reported if unset.", "motion",
         "0–2⁶³−1",
     )  # fmt: skip
+    want_motion: float | None = _knob(
+        None, values.motion_px, "Motion that is wanted, measured: drafts find the setting of `motion` that gives it.", "takes",
+        "still | subtle | natural | strong, or pixels a frame at 1024x576",
+    )  # fmt: skip
+    takes: int = _knob(
+        1, values.whole(1, 32), "Clips to make, each with the next seed: the best is given, and the others with it.", "takes",
+        "1–32",
+    )  # fmt: skip
+    fix_still: bool = _knob(
+        False, values.flag, "Make a clip that stands still again: more motion, more noise, other seeds.", "takes",
+        "true | false",
+    )  # fmt: skip
     steps: int | None = _knob(
         None, values.whole(1, 200), "Denoising steps: under 20 is visibly worse, over 30 rarely better.", "sampling", "1–200",
         aliases=("num_inference_steps", "num_steps"),
@@ -119,6 +131,10 @@ class Request:
     focus: Focus = _knob(
         Focus(0.5, 0.5), values.focus, "The point that a crop keeps in the middle, as far as it can.", "picture",
         "X,Y as fractions, or center | left | right | top | bottom",
+    )  # fmt: skip
+    look: bool = _knob(
+        True, values.flag, "Look for faces, text and the like in the picture first, and say what to expect.", "picture",
+        "true | false",
     )  # fmt: skip
     ground: str = _knob(
         "#ffffff", values.colour, "The colour behind transparent parts.", "picture", "#rrggbb | black | grey | white",
@@ -344,53 +360,3 @@ def settle(request: Request, family: str, frames: int) -> Request:
     missing = {name: value for name, value in standard.items() if getattr(request, name) is None}
     settled = request.replace(**missing)
     return settled.replace(play_fps=settled.file_fps)
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """One knob as other tools write it; a tool that lacks the knob has a dash."""
-
-    knob: str
-    value: str
-    diffusers: str
-    generative_models: str
-    comfyui: str
-
-
-def equivalents(request: Request) -> list[Equivalent]:
-    """Write settled settings as the numbers of diffusers, generative-models and ComfyUI."""
-    r, dash = request, "–"
-    if r.fps is None or r.guidance is None or r.noise is None:
-        raise RequestError("settings must be settled before they can be compared")
-    first, last = f"{r.guidance.first:g}", f"{r.guidance.last:g}"
-    return [
-        Equivalent("motion", str(r.motion), *(f"motion_bucket_id={r.motion}",) * 3),
-        Equivalent(
-            "noise", f"{r.noise:g}", f"noise_aug_strength={r.noise:g}", f"cond_aug={r.noise:g}",
-            # ComfyUI adds the noise to pixels in [0, 1], ours are in [-1, 1]: half the number is the same noise.
-            f"augmentation_level={r.noise / 2:g} (same noise; the model is then told {r.noise / 2:g})",
-        ),
-        Equivalent("fps", str(r.fps), f"fps={r.fps}", f"fps_id={r.fps - 1}", f"fps={r.fps}"),
-        Equivalent("play-fps", f"{r.play_fps:g}", f"export_to_video(fps={r.play_fps:g})", dash, f"frame_rate={r.play_fps:g}"),
-        Equivalent("frames", str(r.frames), f"num_frames={r.frames}", f"num_frames={r.frames}", f"video_frames={r.frames}"),
-        Equivalent("steps", str(r.steps), f"num_inference_steps={r.steps}", f"num_steps={r.steps}", f"steps={r.steps}"),
-        Equivalent(
-            "guidance", str(r.guidance), f"min_guidance_scale={first}, max_guidance_scale={last}",
-            f"min_scale={first}, max_scale={last}", f"min_cfg={first}, cfg={last}",
-        ),
-        Equivalent("size", str(r.size or "auto"), *_size_names(r.size)),
-        Equivalent("decode-chunk", str(r.decode_chunk or r.frames), f"decode_chunk_size={r.decode_chunk or r.frames}",
-                   f"decoding_t={r.decode_chunk or r.frames}", dash),
-        Equivalent("seed", str(r.seed), f"generator=torch.manual_seed({r.seed})", f"seed={r.seed}", f"seed={r.seed}"),
-        Equivalent("dtype", r.dtype, f"torch_dtype={_torch_name(r.dtype)}", dash, dash),
-    ]  # fmt: skip
-
-
-def _size_names(size: Size | None) -> tuple[str, str, str]:
-    if size is None:
-        return ("height=576, width=1024", "the picture's own", "width=1024, height=576")
-    return (f"height={size.height}, width={size.width}", "the picture's own", f"width={size.width}, height={size.height}")
-
-
-def _torch_name(dtype: str) -> str:
-    return {"fp16": "torch.float16", "bf16": "torch.bfloat16", "fp32": "torch.float32"}.get(dtype, "auto")

@@ -35,10 +35,17 @@ class Draws:
 
 
 def draw(plan: Plan, engine: Engine, generator: torch.Generator | None = None) -> Draws:
-    """Draw the noise of one clip: the picture's first, then the latents'."""
+    """Draw the noise of one clip: the picture's first, then the latents'.
+
+    The bundled model's latents are of one size whatever the clip's, and come first: a small draft moves as the clip will.
+    """
     generator = generator or torch.Generator("cpu").manual_seed(plan.seed)
-    picture = torch.randn((1, 3, plan.size.height, plan.size.width), generator=generator)
-    return Draws(picture, torch.randn((1, *engine.latent_shape(plan)), generator=generator))
+    shapes = [(1, 3, plan.size.height, plan.size.width), (1, *engine.latent_shape(plan))]
+    if plan.model.layout == "bundled":
+        latents, picture = (torch.randn(shape, generator=generator) for shape in reversed(shapes))
+    else:
+        picture, latents = (torch.randn(shape, generator=generator) for shape in shapes)
+    return Draws(picture, latents)
 
 
 def sample(

@@ -271,6 +271,21 @@ def arrows(value: Any) -> Arrows:
     return Arrows(tuple(found))
 
 
+MOTION_WORDS = {"still": 0.0, "subtle": 0.5, "natural": 1.2, "strong": 3.0}  # px a frame at 1024x576
+MOST_PX = 60.0  # a frame; faster motion cannot be followed
+
+
+def motion_px(value: Any) -> float:
+    """Read how much a clip is to move: a word, or pixels a frame."""
+    wanted = f"must be one of {', '.join(MOTION_WORDS)}, or pixels a frame from 0 to {MOST_PX:g}"
+    if isinstance(value, str) and value.strip().lower() in MOTION_WORDS:
+        return MOTION_WORDS[value.strip().lower()]
+    found = float(_number(value, wanted))
+    if not 0 <= found <= MOST_PX:
+        raise ValueError(f"{wanted}, not {show(value)}")
+    return found
+
+
 def _number(value: Any, wanted: str) -> int | float:
     """Read a finite number from a number or a text; a boolean is not a number here."""
     if isinstance(value, str) and re.fullmatch(

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from unstill.advice import advise
+from unstill.equivalents import equivalents
 from unstill.errors import RequestError
-from unstill.request import ALIASES, DEFAULTS, KNOBS, Request, equivalents, settle
+from unstill.request import ALIASES, DEFAULTS, KNOBS, Request, settle
 from unstill.values import Guidance, Size
 
 

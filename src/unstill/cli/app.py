@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from unstill import __version__
-from unstill.cli import again, animate, completion, config, doctor, explain, help, inspect, models, report, resume
+from unstill.cli import again, animate, calibrate, completion, config, doctor, explain, help, inspect, models, report, resume
 
 BEGIN = """\
   unstill animate photo.jpg
@@ -31,6 +31,7 @@ for command in (
     resume.resume,
     explain.explain,
     inspect.inspect,
+    calibrate.calibrate,
     report.report,
     models.models,
     models.pull,

@@ -9,7 +9,8 @@ import click
 from unstill.advice import advise
 from unstill.cli import options, output
 from unstill.cli.help import Command
-from unstill.request import KNOBS, PRESETS, Equivalent, Request, equivalents, settle
+from unstill.equivalents import Equivalent, equivalents
+from unstill.request import KNOBS, PRESETS, Request, settle
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

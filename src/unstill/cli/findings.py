@@ -68,7 +68,17 @@ def look_everywhere() -> Iterator[Finding]:
 def look_at_programs() -> Iterator[Finding]:
     """Say which Python and which unstill this is."""
     yield Finding("programs", OK, f"unstill {unstill.__version__}")
+    yield look_at_faces()
     yield Finding("programs", OK, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def look_at_faces() -> Finding:
+    """Say whether faces can be looked for in pictures."""
+    from unstill.measure.faces import INSTALL, can_look
+
+    if can_look():
+        return Finding("programs", OK, "OpenCV: faces are looked for in pictures")
+    return Finding("programs", NOTE, "OpenCV 4 is not here, so nothing is said of faces in pictures", INSTALL)
 
 
 def look_at_torch(torch: Any) -> Iterator[Finding]:

@@ -164,7 +164,7 @@ class Display:
         steps = progress.done - self._first[0]
         self._line.update(
             self._task,
-            description=description,
+            description=f"{progress.of}: {description.lower()}" if progress.of else description,
             total=progress.total if counted else None,
             completed=progress.done,
             count=f"{progress.done}/{progress.total}" if counted else "",

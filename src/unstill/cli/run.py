@@ -115,6 +115,8 @@ def refuse_confusion(request: Request, target: Target, manner: Manner) -> None:
         raise RequestError("-o - needs a format that is one file", hint="--format mp4")
     if out == STREAM and manner.as_json:
         raise RequestError("-o - and --json both want standard output", hint="-o clip.mp4")
+    if out == STREAM and request.takes > 1:
+        raise RequestError("-o - is one clip, and takes makes several", hint="-o clip.mp4 names the others clip-2.mp4 …")
     if out == STREAM and sys.stdout.isatty():
         raise RequestError("-o - is standard output, which is the screen here", hint="-o clip.mp4")
 
@@ -189,6 +191,8 @@ def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None
     try:
         with tempfile.TemporaryDirectory(prefix=ASIDE, dir=wished.parent) as folder:
             path = claim(clip.save(Path(folder) / wished.name), target, request)
+            for other in clip.others:
+                claim(other.save(Path(folder) / wished.name), target, request)
     except OSError as error:
         raise WriteError(f"{show(wished.name)} cannot be written: {error.strerror or error}") from None
     seconds = {**clip.report.stages_s, "write": round(time.perf_counter() - started, 3)}

@@ -17,7 +17,7 @@ from unstill.cli.output import show_bytes, show_seconds
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from unstill.artifacts import Clip, Plan, PreparedImage, Rung
+    from unstill.artifacts import Clip, Plan, PreparedImage, Rung, Try
     from unstill.request import Request
 
 VERBS = {
@@ -28,6 +28,7 @@ VERBS = {
     "decode": "decoding",
     "check": "checking",
     "write": "writing",
+    "search": "drafts and other takes",
 }
 WORTH_SAYING = 0.01  # of the whole time; a shorter stage is left out of the line that says where it went
 
@@ -55,6 +56,8 @@ def tell(clip: Clip, manner: Manner, took_s: float, *, told: Sequence[str]) -> N
         output.answer(str(clip.path))
     if manner.warns:
         output.warn(*(warning for warning in clip.report.warnings if warning not in told))
+        for one in clip.report.tried if len(clip.report.tried) > 1 else ():
+            output.say(describe_try(one), style="dim")
         if clip.report.moves:
             output.say(clip.report.moves)
         if sys.stderr.isatty():
@@ -78,6 +81,12 @@ def describe_clip(clip: Clip) -> str:
     parts = [describe_length(clip.report.frames, request), str(clip.report.size)]
     parts += [show_bytes(measure(clip.path))] if clip.path is not None else []
     return ", ".join([*parts, f"seed {request.seed}"])
+
+
+def describe_try(one: Try) -> str:
+    """Say in one line what was tried, and what came of it."""
+    faults = f", {', '.join(one.faults)}" if one.faults else ""
+    return f"{one.kind}: motion {one.motion}, noise {one.noise:g}, seed {one.seed} gave {one.motion_px:.2f} px/frame{faults}"
 
 
 def describe_length(frames: int, request: Request) -> str:

@@ -29,7 +29,7 @@ from unstill.compat.call import (
 from unstill.compat.loading import begin, find_device, find_or_pull, read_dtype, read_wishes
 from unstill.compat.parts import OF_SVD, VAE, Config, Part, Scheduler, Settings, UNet, check_replacement, explain_absence, tell
 from unstill.compat.pictures import list_pictures
-from unstill.compat.run import CallBack, Job, decode_jobs, join_latents, make_jobs, sample_jobs
+from unstill.compat.run import CallBack, OneClip, decode_clips, join_latents, list_clips, sample_clips
 from unstill.engine import Engine, load_engine
 from unstill.engine.memory_errors import annotate_memory
 from unstill.errors import RequestError
@@ -181,13 +181,13 @@ class StableVideoDiffusionPipeline:
             draws = draw_clips(arguments, plans[0], engine, len(images))
         else:
             draws = draw_seeded(arguments, plans[0], engine, len(images), request.seed)
-        jobs = make_jobs(plans, images, draws)
+        clips = list_clips(plans, images, draws)
         foreseen = [] if "fit" in knobs else warn_of_crops(images, plans[0].clip_size)
         foreseen = list(dict.fromkeys([*foreseen, *plans[0].warnings]))
         for message in foreseen:
             warnings.warn(message, stacklevel=2)
-        latents = self._sample(jobs, engine, arguments)
-        frames, reports = self._finish(jobs, latents, engine, arguments.output_type)
+        latents = self._sample(clips, engine, arguments)
+        frames, reports = self._finish(clips, latents, engine, arguments.output_type)
         for message in {message for report in reports for message in report.warnings}.difference(foreseen):
             warnings.warn(message, stacklevel=2)
         return StableVideoDiffusionPipelineOutput(frames, reports) if arguments.return_dict else frames
@@ -224,20 +224,22 @@ class StableVideoDiffusionPipeline:
     def _unload(self) -> None:
         self._loaded = getattr(self.unet, "_orig_mod", self.unet).network = None
 
-    def _sample(self, jobs: list[Job], engine: Engine, arguments: Arguments) -> list[Latents]:
+    def _sample(self, clips: list[OneClip], engine: Engine, arguments: Arguments) -> list[Latents]:
         """Take all steps, with a bar and the script's callback."""
-        steps, given = jobs[0].plan.steps, arguments.sigmas
+        steps, given = clips[0].plan.steps, arguments.sigmas
         sigmas = engine.schedule.sigmas(steps) if given is None else torch.tensor([float(s) for s in given])
         self.scheduler.use(sigmas)
         with show_bar("steps", len(sigmas) - 1, self._bar) as show:
-            return sample_jobs(jobs, engine, sigmas, self._call_back(arguments), show)
+            return sample_clips(clips, engine, sigmas, self._call_back(arguments), show)
 
-    def _finish(self, jobs: list[Job], latents: list[Latents], engine: Engine, kind: str) -> tuple[Any, tuple[Report, ...]]:
+    def _finish(
+        self, clips: list[OneClip], latents: list[Latents], engine: Engine, kind: str
+    ) -> tuple[Any, tuple[Report, ...]]:
         """Give the clips the form that was asked for, and report on those that were decoded."""
         if kind == "latent":
             return join_latents(latents, self.dtype), ()
-        clips, reports = decode_jobs(jobs, latents, engine)
-        return shape_frames(clips, kind, jobs[0].plan.device), reports
+        frames, reports = decode_clips(clips, latents, engine)
+        return shape_frames(frames, kind, clips[0].plan.device), reports
 
     def _call_back(self, arguments: Arguments) -> CallBack | None:
         """Wrap the script's callback, which knows the pipeline, the time and a dictionary."""

@@ -25,7 +25,7 @@ CallBack = Callable[[int, Tensor], Tensor]  # the step's number from 0 and the l
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class OneClip:
     """One clip: what to do, with which picture, from which noise."""
 
     plan: Plan
@@ -33,20 +33,20 @@ class Job:
     draws: Draws
 
 
-def make_jobs(plans: list[Plan], images: list[PreparedImage], draws: list[Draws]) -> list[Job]:
+def list_clips(plans: list[Plan], images: list[PreparedImage], draws: list[Draws]) -> list[OneClip]:
     """Give each picture its clips, one picture after the other: a, a, b, b."""
     each = len(draws) // len(images)
-    return [Job(plans[i // each], images[i // each], drawn) for i, drawn in enumerate(draws)]
+    return [OneClip(plans[i // each], images[i // each], drawn) for i, drawn in enumerate(draws)]
 
 
-def sample_jobs(
-    jobs: list[Job], engine: Engine, sigmas: Tensor, call_back: CallBack | None, watch: Callable[[int], None]
+def sample_clips(
+    clips: list[OneClip], engine: Engine, sigmas: Tensor, call_back: CallBack | None, watch: Callable[[int], None]
 ) -> list[Latents]:
     """Take the steps of all clips together, telling the watcher how many are done; return their last latents."""
-    dtype = DTYPES[jobs[0].plan.dtype]
-    runs = [sample(job.plan, job.image, engine, draws=job.draws, sigmas=sigmas) for job in jobs]
+    dtype = DTYPES[clips[0].plan.dtype]
+    runs = [sample(clip.plan, clip.image, engine, draws=clip.draws, sigmas=sigmas) for clip in clips]
     latents: list[Latents] = []
-    changed: list[Tensor | None] = [None] * len(jobs)
+    changed: list[Tensor | None] = [None] * len(clips)
     for number in range(len(sigmas) - 1):
         with annotate_memory("sample"):  # the step alone: what a script's callback raises is the script's
             steps = [run.send(latents) for run, latents in zip(runs, changed, strict=True)]
@@ -78,9 +78,9 @@ def join_latents(latents: list[Latents], dtype: torch.dtype) -> Tensor:
     return joined.to(dtype)
 
 
-def decode_jobs(jobs: list[Job], latents: list[Latents], engine: Engine) -> tuple[list[Tensor], tuple[Report, ...]]:
+def decode_clips(clips: list[OneClip], latents: list[Latents], engine: Engine) -> tuple[list[Tensor], tuple[Report, ...]]:
     """Decode and check each clip: frames [F, C, H, W] in 0–1, and their reports."""
     with annotate_memory("decode"):
-        decoded = [decode(job.plan, job.image, one, engine, ignore) for job, one in zip(jobs, latents, strict=True)]
-    reports = [check(job.plan, job.image, frames) for job, frames in zip(jobs, decoded, strict=True)]
+        decoded = [decode(clip.plan, clip.image, one, engine, ignore) for clip, one in zip(clips, latents, strict=True)]
+    reports = [check(clip.plan, clip.image, frames) for clip, frames in zip(clips, decoded, strict=True)]
     return [frames.values_FCHW for frames in decoded], tuple(reports)

@@ -83,9 +83,10 @@ def load_engine(plan: Plan) -> Engine:
 
 
 class Keep:
-    """Load engines as `load_engine` does, but keep the last one for the next clip."""
+    """Load engines as `load_engine` does, or in a way of one's own, but keep the last one for the next clip."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Load = load_engine) -> None:
+        self._load = load
         self._kept: tuple[object, Engine] | None = None
 
     def __call__(self, plan: Plan) -> Engine:
@@ -93,7 +94,7 @@ class Keep:
         key = (plan.model, plan.device, plan.dtype, plan.engine)
         if self._kept is None or self._kept[0] != key:
             self._kept = None  # free the old one before the new one needs its memory
-            self._kept = (key, load_engine(plan))
+            self._kept = (key, self._load(plan))
         else:
             self._kept[1].arrange(plan.rung)
         return self._kept[1]

@@ -143,13 +143,16 @@ def _find_black(light_FHW: Tensor) -> Tensor:
 
 
 def _find_stretched(light_FHW: Tensor) -> Tensor:
-    """Count columns at the left that repeat one column, [F]: each hardly differs from the next, unlike what follows."""
+    """Count columns at the left that repeat one column, [F]: from one to the next next to nothing changes, along them much.
+
+    A plain sky changes little either way, and is left alone.
+    """
     reach = round(light_FHW.shape[2] * WIDEST)
-    part = light_FHW[:, :, : 3 * reach]
-    change_FW = (part[:, :, 1:] - part[:, :, :-1]).abs().mean(1)
-    usual_F = change_FW.median(1).values
-    shows_FW = part.amax(1)[:, :reach] >= DARK
-    same_F = _run((change_FW < COPY * usual_F[:, None])[:, :reach] & shows_FW & (usual_F > FLAT)[:, None])
+    part = light_FHW[:, :, : reach + 1]
+    across_FW = (part[:, :, 1:] - part[:, :, :-1]).abs().mean(1)
+    along_FW = (part[:, 1:] - part[:, :-1]).abs().mean(1)[:, :-1]
+    shows_FW = part.amax(1)[:, :-1] >= DARK
+    same_F = _run((across_FW < COPY * along_FW) & shows_FW & (along_FW > FLAT))
     return torch.where(same_F + 1 >= NARROWEST, same_F + 1, 0)
 
 

@@ -67,7 +67,19 @@ def _find_past(velocity_KCHW: Tensor, points: Points, order_HW: Tensor, frame: f
     place = here - fill_from_afar(here - source.place_CHW, known, order_HW)
     far_x = torch.maximum(-place[0], place[0] - (columns - 1)) > PAST * columns
     far_y = torch.maximum(-place[1], place[1] - (rows - 1)) > PAST * rows
-    return far_x | far_y
+    empty = source.covered_HW < 0.5
+    # What has left an edge uncovers what the picture does not hold, not what lies behind it.
+    return far_x | far_y | _run_inward(empty) | _run_inward(empty.T).T
+
+
+def _run_inward(empty_HW: Tensor) -> Tensor:
+    """Say which places are empty from the left or right edge on, where these are more than may look past it."""
+
+    def run(view_HW: Tensor) -> Tensor:
+        from_left = view_HW.long().cumprod(1)
+        return (from_left * (from_left.sum(1, keepdim=True) > PAST * view_HW.shape[1])).bool()
+
+    return run(empty_HW) | run(empty_HW.flip(1)).flip(1)
 
 
 def _fit(past_HW: Tensor) -> View:
