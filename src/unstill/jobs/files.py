@@ -1,0 +1,137 @@
+"""The folder of a server: its jobs, the pictures that came in, the clips that go out, and the runs that can go on.
+
+    jobs.sqlite        the store             pictures/<sha256>     as they came, by their content
+    outputs/<token>.mp4                      runs/                 steps of runs under way
+    server.lock        who serves this folder
+
+It does not know what a job is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from unstill.errors import StoreError
+
+ASIDE = ".part-"  # how the names of files begin that are not whole yet
+OLD_S = 3600.0  # a file that has not been whole for so long never will be
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a server keeps everything."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "jobs.sqlite"
+
+    @property
+    def pictures(self) -> Path:
+        return self.root / "pictures"
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / "outputs"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def make(self) -> Folder:
+        """Make what is missing, for this user alone."""
+        try:
+            for folder in (self.root, self.pictures, self.outputs, self.runs):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not os.access(self.root, os.W_OK):
+                raise PermissionError(13, "it cannot be written to")
+        except OSError as error:
+            raise StoreError(f"{self.root} cannot hold jobs: {error.strerror or error}", hint="--data another folder") from None
+        return self
+
+    def keep_picture(self, data: bytes) -> str:
+        """Keep a picture by its content; give the name."""
+        name = hashlib.sha256(data).hexdigest()
+        place = self.pictures / name
+        if not place.exists():
+            aside = self.pictures / f"{ASIDE}{secrets.token_hex(8)}"
+            write_through(aside, data)
+            aside.replace(place)
+            flush_folder(self.pictures)
+        return name
+
+    def find_picture(self, name: str) -> Path:
+        """Give the place of a kept picture; names are digests, so that none of them leads elsewhere."""
+        if not DIGEST.fullmatch(name) or not (self.pictures / name).exists():
+            raise StoreError(f"The picture {name[:12]} is not kept any more")
+        return self.pictures / name
+
+    def place_output(self, suffix: str) -> Path:
+        """Give a new place for a clip; nobody can guess it, and no two claims share it."""
+        return self.outputs / f"{secrets.token_hex(16)}{suffix}"
+
+    def sweep(self, outputs: Iterable[str], pictures: Iterable[str], old_s: float = OLD_S) -> list[str]:
+        """Remove what no job names and is not under way any more; give the names."""
+        known = {*outputs, *pictures}
+        gone = []
+        for place in [*self.outputs.iterdir(), *self.pictures.iterdir()]:
+            with suppress(FileNotFoundError):
+                if place.name not in known and time.time() - place.stat().st_mtime > old_s:
+                    place.unlink()
+                    gone.append(place.name)
+        return gone
+
+
+@contextmanager
+def hold_folder(folder: Folder, told: str) -> Iterator[None]:
+    """Serve a folder alone: a second server is refused, and told who the first is."""
+    path = folder.root / "server.lock"
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        who = file.read().strip()
+        raise StoreError(f"{folder.root} is served already: {who}", hint="use that server, or --data another folder") from None
+    file.truncate(0)
+    file.write(told)
+    file.flush()
+    try:
+        yield
+    finally:
+        file.truncate(0)
+        file.close()
+
+
+def write_through(path: Path, data: bytes) -> None:
+    """Write a new file, down to the disk."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Make names survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def hash_file(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,383 @@
+"""Where jobs are: one SQLite file, changed in short transactions, each of them one move of the table in `states`.
+
+Whoever runs a job holds a claim with a number that rises by every claim of it: a worker that was given up can change nothing
+any more, however late it comes. It does not know what a job makes, nor who asks.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from unstill.errors import JobConflict, JobMissing, LostClaim, QueueFull, StoreError
+from unstill.jobs.clock import read_boot, read_lease_s, read_time_s
+from unstill.jobs.states import CANCELLED, COMPLETED, FAILED, FINAL, QUEUED, RUNNING, list_origins
+
+VERSION = 1
+BUSY_MS = 10_000  # a writer waits for another so long
+MOST_ATTEMPTS = 3
+LEASE_S = 30.0
+SCHEMA = """
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, place REAL NOT NULL,
+    priority INTEGER NOT NULL, knobs TEXT NOT NULL, picture TEXT NOT NULL, title TEXT NOT NULL, key TEXT UNIQUE,
+    digest TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, claim INTEGER NOT NULL DEFAULT 0, worker TEXT, boot TEXT,
+    lease_until_s REAL, wants_cancel INTEGER NOT NULL DEFAULT 0, stage TEXT NOT NULL DEFAULT '',
+    progress REAL NOT NULL DEFAULT 0, created_s REAL NOT NULL, started_s REAL, ended_s REAL, output TEXT, output_sha256 TEXT,
+    output_bytes INTEGER, report TEXT, error TEXT
+) STRICT;
+CREATE INDEX jobs_by_state ON jobs (state, priority DESC, place);
+CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, at_s REAL NOT NULL, kind TEXT NOT NULL,
+    data TEXT NOT NULL) STRICT;
+CREATE INDEX events_by_job ON events (job, id);
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as it is kept."""
+
+    id: str
+    number: int
+    state: str
+    priority: int
+    knobs: Mapping[str, Any]
+    picture: str  # the name of its file
+    title: str
+    attempts: int
+    claim: int
+    worker: str | None
+    wants_cancel: bool
+    stage: str
+    progress: float  # 0 to 1
+    created_s: float
+    started_s: float | None
+    ended_s: float | None
+    output: str | None  # the name of its file
+    output_sha256: str | None
+    output_bytes: int | None
+    report: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+
+
+FIELDS = tuple(one.name for one in fields(Job))
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asks for."""
+
+    knobs: Mapping[str, Any]
+    picture: str
+    title: str = ""
+    priority: int = 0
+    key: str | None = None  # the same key gives the same job
+    digest: str = ""  # of all that was asked for: the same key with another is a mistake
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; ids rise."""
+
+    id: int
+    job: str
+    at_s: float
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A clip that is published."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    report: Mapping[str, Any]
+
+
+class Store:
+    """The jobs of one folder; safe to use from several threads, and from several processes at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            self._db = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"{path} cannot be read as a store of jobs: {error}", hint="move it away, or give another folder"
+            ) from None
+
+    def _prepare(self) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {BUSY_MS}", "foreign_keys = ON"):
+            self._db.execute(f"PRAGMA {pragma}")
+        with self._change():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0 and not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+            elif version != VERSION:
+                raise StoreError(f"{self.path} is of version {version}, and this unstill knows {VERSION}",
+                                 hint="use the unstill that made it, or give another folder")  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Do all of it or nothing; one writer at a time."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _note(self, job: str, kind: str, data: Mapping[str, Any] | None = None) -> None:
+        self._db.execute("INSERT INTO events (job, at_s, kind, data) VALUES (?, ?, ?, ?)",
+                         (job, read_time_s(), kind, json.dumps(data or {})))  # fmt: skip
+
+    # What those do who ask for clips.
+
+    def submit(self, order: Order, cap: int | None = None) -> Job:
+        """Take a job on; the same key gives the job that it gave before. More than `cap` that wait are refused."""
+        with self._change():
+            if order.key is not None:
+                found = self._db.execute("SELECT id, digest FROM jobs WHERE key = ?", (order.key,)).fetchone()
+                if found is not None and found["digest"] != order.digest:
+                    raise JobConflict("The same Idempotency-Key came with another request", hint="use a new key for a new one")
+                if found is not None:
+                    return self.get(found["id"])
+            waiting = self._db.execute("SELECT count(*) FROM jobs WHERE state = ?", (QUEUED,)).fetchone()[0]
+            if cap is not None and waiting >= cap:
+                raise QueueFull(f"{waiting} jobs wait already, and no more than {cap} may", hint="try again later")
+            id = f"video_{secrets.token_hex(12)}"
+            self._db.execute(
+                "INSERT INTO jobs (id, state, place, priority, knobs, picture, title, key, digest, created_s) VALUES "
+                "(?, ?, (SELECT coalesce(max(place), 0) + 1 FROM jobs), ?, ?, ?, ?, ?, ?, ?)",
+                (id, QUEUED, order.priority, json.dumps(dict(order.knobs)), order.picture, order.title, order.key, order.digest,
+                 read_time_s()),
+            )  # fmt: skip
+            self._note(id, QUEUED)
+            return self.get(id)
+
+    def get(self, id: str) -> Job:
+        """Give a job."""
+        with self._lock:
+            row = self._db.execute(f"SELECT {', '.join(FIELDS)} FROM jobs WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise JobMissing(f"There is no job {id!r}")
+        return read_job(row)
+
+    def list_jobs(
+        self, *, after: str | None = None, limit: int = 20, newest_first: bool = True, states: Sequence[str] = ()
+    ) -> list[Job]:
+        """List jobs in the order in which they came, from the one after `after` on."""
+        where, values = ["1"], list[Any]()
+        if after is not None:
+            where.append(f"number {'<' if newest_first else '>'} ?")
+            values.append(self.get(after).number)
+        if states:
+            where.append(f"state IN ({', '.join('?' * len(states))})")
+            values += states
+        order = "DESC" if newest_first else "ASC"
+        query = f"SELECT {', '.join(FIELDS)} FROM jobs WHERE {' AND '.join(where)} ORDER BY number {order} LIMIT ?"
+        with self._lock:
+            return [read_job(row) for row in self._db.execute(query, (*values, limit))]
+
+    def list_queue(self) -> list[str]:
+        """List the jobs that wait, the next one first."""
+        with self._lock:
+            rows = self._db.execute("SELECT id FROM jobs WHERE state = ? ORDER BY priority DESC, place", (QUEUED,))
+            return [row["id"] for row in rows]
+
+    def count(self) -> dict[str, int]:
+        """Count jobs by state."""
+        with self._lock:
+            return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+
+    def cancel(self, id: str) -> Job:
+        """Cancel a job that waits at once, and one that runs with its worker's next heartbeat; an ended one stays as it is."""
+        with self._change():
+            job = self.get(id)
+            if job.state == QUEUED:
+                self._end(id, CANCELLED)
+            elif job.state == RUNNING and not job.wants_cancel:
+                self._db.execute("UPDATE jobs SET wants_cancel = 1 WHERE id = ?", (id,))
+                self._note(id, "cancelling")
+            return self.get(id)
+
+    def retry(self, id: str) -> Job:
+        """Let a job that failed or was cancelled wait again."""
+        with self._change():
+            job = self.get(id)
+            if job.state not in list_origins(QUEUED) or job.state == RUNNING:
+                raise JobConflict(f"The job is {job.state}", hint="only a failed or cancelled one can be tried again")
+            self._db.execute(
+                "UPDATE jobs SET state = ?, attempts = 0, wants_cancel = 0, error = NULL, ended_s = NULL, progress = 0, "
+                "place = (SELECT max(place) + 1 FROM jobs) WHERE id = ?",
+                (QUEUED, id),
+            )
+            self._note(id, QUEUED)
+            return self.get(id)
+
+    def move(self, id: str, before: str | None) -> None:
+        """Let a job that waits come before another one, or last."""
+        with self._change():
+            waiting = self._db.execute("SELECT id, place FROM jobs WHERE state = ? AND id != ? ORDER BY priority DESC, place",
+                                       (QUEUED, id)).fetchall()  # fmt: skip
+            job = self.get(id)
+            at = next((number for number, row in enumerate(waiting) if row["id"] == before), len(waiting))
+            if job.state != QUEUED or (before is not None and at == len(waiting)):
+                raise JobConflict("Only a job that waits can be moved, and only before one that waits")
+            last = waiting[-1]["place"] + 1 if waiting else 0.0
+            below = waiting[at]["place"] if at < len(waiting) else last + 1
+            above = waiting[at - 1]["place"] if at else below - 2
+            # Of another priority the one above may have a later place: it comes first all the same.
+            place = (above + below) / 2 if above < below else below - 1
+            priority = next((self.get(row["id"]).priority for row in waiting if row["id"] == before), job.priority)
+            self._db.execute("UPDATE jobs SET place = ?, priority = ? WHERE id = ?", (place, priority, id))
+            self._note(id, "moved")
+
+    def delete(self, id: str) -> Job:
+        """Forget a job that has ended; what it was is given, so that its files can go."""
+        with self._change():
+            job = self.get(id)
+            if job.state not in FINAL:
+                raise JobConflict(f"The job is {job.state}", hint="cancel it first")
+            self._db.execute("DELETE FROM jobs WHERE id = ?", (id,))
+            self._db.execute("DELETE FROM events WHERE job = ?", (id,))
+            self._note(id, "deleted")
+            return job
+
+    # What workers do.
+
+    def claim(self, worker: str, lease_s: float = LEASE_S) -> Job | None:
+        """Take the next job that waits, for as long as heartbeats come."""
+        with self._change():
+            row = self._db.execute(
+                "UPDATE jobs SET state = ?, worker = ?, boot = ?, lease_until_s = ?, attempts = attempts + 1, "
+                "claim = claim + 1, wants_cancel = 0, started_s = coalesce(started_s, ?) WHERE id = "
+                "(SELECT id FROM jobs WHERE state = ? ORDER BY priority DESC, place LIMIT 1) RETURNING id",
+                (RUNNING, worker, read_boot(), read_lease_s() + lease_s, read_time_s(), QUEUED),
+            ).fetchone()
+            if row is None:
+                return None
+            self._note(row["id"], RUNNING, {"worker": worker})
+            return self.get(row["id"])
+
+    def beat(self, job: Job, stage: str = "", progress: float | None = None, lease_s: float = LEASE_S) -> bool:
+        """Say that the job is being worked on, and hear whether it is to go on."""
+        with self._change():
+            self._hold(job)
+            self._db.execute("UPDATE jobs SET lease_until_s = ?, stage = ?, progress = coalesce(?, progress) WHERE id = ?",
+                             (read_lease_s() + lease_s, stage or job.stage, progress, job.id))  # fmt: skip
+            if progress is not None:
+                self._note(job.id, "progress", {"stage": stage, "progress": round(progress, 4)})
+            return not self.get(job.id).wants_cancel
+
+    def complete(self, job: Job, output: Output) -> None:
+        """Publish the clip: from here on the job is done, whatever happens."""
+        with self._change():
+            self._hold(job)
+            self._db.execute(
+                "UPDATE jobs SET output = ?, output_sha256 = ?, output_bytes = ?, report = ?, progress = 1 WHERE id = ?",
+                (output.name, output.sha256, output.size_bytes, json.dumps(dict(output.report)), job.id),
+            )
+            self._end(job.id, COMPLETED)
+
+    def fail(self, job: Job, error: Mapping[str, Any]) -> None:
+        """End a job that cannot be made; one that may be retried waits again, until it was tried too often."""
+        with self._change():
+            self._hold(job)
+            if error.get("retryable") and job.attempts < MOST_ATTEMPTS:
+                self._return(job.id)
+            else:
+                self._end(job.id, FAILED, error)
+
+    def stop(self, job: Job) -> None:
+        """End a job that its worker was told to cancel."""
+        with self._change():
+            self._hold(job)
+            self._end(job.id, CANCELLED)
+
+    def release(self, job: Job) -> None:
+        """Give a job back that its worker has no time to end; this is no attempt."""
+        with self._change():
+            self._hold(job)
+            self._db.execute("UPDATE jobs SET attempts = attempts - 1 WHERE id = ?", (job.id,))
+            self._return(job.id)
+
+    def expire(self) -> list[str]:
+        """Take jobs back whose workers no longer give a sign."""
+        with self._change():
+            rows = self._db.execute(
+                "SELECT id, attempts FROM jobs WHERE state = ? AND (lease_until_s < ? OR boot != ?)",
+                (RUNNING, read_lease_s(), read_boot()),
+            ).fetchall()
+            for row in rows:
+                if row["attempts"] >= MOST_ATTEMPTS:
+                    message = f"its worker died or hung {row['attempts']} times"
+                    self._end(row["id"], FAILED, {"code": "worker_lost", "message": message, "retryable": True})
+                else:
+                    self._return(row["id"])
+            return [row["id"] for row in rows]
+
+    def list_events(self, after: int = 0, job: str | None = None, limit: int = 500) -> list[Event]:
+        """List what happened after an event, of one job or of all."""
+        where, values = ("id > ? AND job = ?", (after, job)) if job is not None else ("id > ?", (after,))
+        with self._lock:
+            rows = self._db.execute(f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT ?", (*values, limit)).fetchall()
+        return [Event(row["id"], row["job"], row["at_s"], row["kind"], json.loads(row["data"])) for row in rows]
+
+    def check(self) -> bool:
+        """Say whether the file is whole."""
+        with self._lock:
+            return bool(self._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
+
+    def _hold(self, job: Job) -> None:
+        """Refuse a worker whose claim is no longer the last one."""
+        row = self._db.execute("SELECT claim, state FROM jobs WHERE id = ?", (job.id,)).fetchone()
+        if row is None or row["state"] != RUNNING or row["claim"] != job.claim:
+            raise LostClaim(f"The job {job.id} is no longer this worker's")
+
+    def _return(self, id: str) -> None:
+        """Let a job wait again, unless somebody wants it no more."""
+        if self.get(id).wants_cancel:
+            self._end(id, CANCELLED)
+            return
+        self._db.execute(
+            "UPDATE jobs SET state = ?, worker = NULL, lease_until_s = NULL, stage = '' WHERE id = ?", (QUEUED, id)
+        )
+        self._note(id, QUEUED)
+
+    def _end(self, id: str, state: str, error: Mapping[str, Any] | None = None) -> None:
+        self._db.execute(
+            "UPDATE jobs SET state = ?, ended_s = ?, worker = NULL, lease_until_s = NULL, stage = '', error = ? WHERE id = ?",
+            (state, read_time_s(), json.dumps(dict(error)) if error else None, id),
+        )
+        self._db.execute("DELETE FROM events WHERE job = ? AND kind = 'progress'", (id,))  # nobody needs them again
+        self._note(id, state, error)
+
+
+def read_job(row: sqlite3.Row) -> Job:
+    """Make a job of a row."""
+    values = {name: row[name] for name in FIELDS}
+    for name in ("knobs", "report", "error"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return Job(**{**values, "wants_cancel": bool(values["wants_cancel"])})

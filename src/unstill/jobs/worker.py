@@ -1,0 +1,156 @@
+"""One device's process: it claims a job, makes the clip, publishes it, and claims the next.
+
+    python -m unstill.jobs.worker FOLDER --device cuda:0
+
+It may be killed at any moment: the clip is written under a name that no job knows until it is whole, and what was sampled is
+kept in a run that the next worker goes on from. SIGTERM gives the job back after the current step. It does not know HTTP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from unstill.artifacts import Progress
+from unstill.errors import Cancelled, LostClaim, UnstillError
+from unstill.jobs.files import Folder, hash_file
+from unstill.jobs.store import LEASE_S, Job, Output, Store
+
+if TYPE_CHECKING:
+    from unstill.engine import Keep
+
+KEEP_EVERY_S = 5.0  # between two steps that are kept to go on from
+IDLE_S = 0.25  # between two looks into an empty queue
+SHARES = {"prepare": 0.02, "load": 0.05, "sample": 0.75, "decode": 0.10, "check": 0.04, "write": 0.04}  # of a job's progress
+SUFFIXES = {"auto": ".mp4", "mp4": ".mp4", "webm": ".webm", "gif": ".gif", "webp": ".webp", "apng": ".apng"}
+
+
+class Worker:
+    """A claim at a time, with heartbeats while it lasts."""
+
+    def __init__(self, folder: Folder, device: str, lease_s: float = LEASE_S) -> None:
+        self.folder, self.device, self.lease_s = folder, device, lease_s
+        self.store, self.name = Store(folder.store), f"{os.getpid()}@{device}"
+        self.leaves = threading.Event()
+        self._keep: Keep | None = None  # the model stays loaded from job to job
+
+    def run(self, most: int | None = None) -> None:
+        """Work until told to leave, or until so many jobs were claimed."""
+        done = 0
+        while not self.leaves.is_set() and (most is None or done < most):
+            job = self.store.claim(self.name, self.lease_s)
+            if job is None:
+                self.leaves.wait(IDLE_S)
+                continue
+            done += 1
+            self.work(job)
+
+    def work(self, job: Job) -> None:
+        """Make one clip, and let the store know how it ended."""
+        hearing = Hearing(self, job)
+        try:
+            with hearing.beating():
+                self.store.complete(job, self.make(job, hearing))
+        except LostClaim:
+            return  # another worker has it: what was made here is swept
+        except Cancelled:
+            self._try_to(self.store.stop if hearing.is_cancelled else self.store.release, job)
+        except UnstillError as error:
+            self._try_to(partial(self.store.fail, error=error.to_dict()), job)
+        except Exception as error:  # noqa: BLE001 - one job's trouble, whatever it is, must not take the queue along
+            traceback.print_exc()  # into the worker's log; whoever asked for the clip is told no more than the kind
+            told = {"code": "internal", "message": f"unstill itself failed: {type(error).__name__}", "retryable": True}
+            self._try_to(partial(self.store.fail, error=told), job)
+
+    def _try_to(self, end: Callable[[Job], None], job: Job) -> None:
+        with suppress(LostClaim):
+            end(job)
+
+    def make(self, job: Job, hearing: Hearing) -> Output:
+        """Make the clip and write it under a name of its own."""
+        from unstill.engine import Keep  # torch, in this process alone
+        from unstill.generate import generate
+        from unstill.request import Request
+        from unstill.runs import Runs
+
+        request = Request.from_mapping(job.knobs).replace(device=self.device)
+        place = self.folder.place_output(SUFFIXES[request.format])
+        self._keep = self._keep or Keep()
+        runs = Runs(self.folder.runs, every_s=KEEP_EVERY_S)
+        clip = generate(request, self.folder.find_picture(job.picture), place, watch=hearing, load=self._keep, runs=runs)
+        report = {**clip.report.to_dict(), "knobs": clip.request.to_dict()}
+        return Output(place.name, hash_file(place), place.stat().st_size, report)
+
+
+class Hearing:
+    """Watches a run, tells the store how far it is, and stops it where somebody wants that."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self.worker, self.job = worker, job
+        self.is_cancelled = self.is_lost = False
+        self._stage, self._progress = "", 0.0
+        self._over = threading.Event()
+
+    def __call__(self, progress: Progress) -> None:
+        """Note how far the run is; end it between two steps."""
+        before = sum(share for name, share in list(SHARES.items())[: list(SHARES).index(progress.stage)])
+        done = SHARES[progress.stage] * progress.done / max(progress.total, 1)
+        self._stage, self._progress = progress.stage, before + done
+        if self.is_lost:
+            raise LostClaim("The job was given to another worker")
+        if self.is_cancelled or self.worker.leaves.is_set():
+            raise Cancelled("Stopped")
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Give signs of life from a thread of their own: a step may take longer than a lease."""
+        thread = threading.Thread(target=self._beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _beat(self) -> None:
+        told = -1.0
+        while not self._over.wait(min(1.0, self.worker.lease_s / 4)):
+            progress = self._progress if self._progress != told else None
+            told = self._progress
+            try:
+                goes_on = self.worker.store.beat(self.job, self._stage, progress, self.worker.lease_s)
+            except LostClaim:
+                self.is_lost = True
+                return
+            self.is_cancelled = self.is_cancelled or not goes_on
+
+
+def main() -> None:
+    """Work for a folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--lease-s", type=float, default=LEASE_S)
+    parser.add_argument("--most", type=int, help="leave after so many jobs")
+    asked = parser.parse_args()
+    worker = Worker(Folder(asked.folder).make(), asked.device, asked.lease_s)
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        worker.leaves.set()
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal is for the server, which says what to do
+    worker.run(asked.most)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,336 @@
+"""jobs/store.py, states.py and files.py: no job is lost, none is run twice, and every move is one of the table."""
+
+import itertools
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from unstill.errors import JobConflict, JobMissing, LostClaim, QueueFull, StoreError
+from unstill.jobs import clock, states, store
+from unstill.jobs.files import Folder, hold_folder
+from unstill.jobs.states import MOVES, STATES, draw_diagram
+from unstill.jobs.store import Order, Output, Store
+
+ORDER = Order({"motion": 100}, "a" * 64, "boat.jpg")
+OUTPUT = Output("clip.mp4", "b" * 64, 1234, {"frames": 3})
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    found = Store(tmp_path / "jobs.sqlite")
+    yield found
+    found.close()
+
+
+def test_a_job_is_accepted_claimed_and_completed(jobs):
+    job = jobs.submit(ORDER)
+    assert (job.state, job.knobs, job.title, job.attempts) == ("queued", {"motion": 100}, "boat.jpg", 0)
+    claimed = jobs.claim("w")
+    assert (claimed.id, claimed.state, claimed.worker, claimed.attempts, claimed.claim) == (job.id, "running", "w", 1, 1)
+    assert jobs.beat(claimed, "sample", 0.5)
+    assert jobs.get(job.id).progress == 0.5
+    jobs.complete(claimed, OUTPUT)
+    done = jobs.get(job.id)
+    assert (done.state, done.output, done.output_sha256, done.progress, done.report) == (
+        "completed",
+        "clip.mp4",
+        "b" * 64,
+        1.0,
+        {"frames": 3},
+    )
+    assert jobs.claim("w") is None
+
+
+def test_the_first_that_waits_comes_first_and_priority_before_all(jobs):
+    first, second, urgent = (jobs.submit(Order({}, "p", priority=priority)).id for priority in (0, 0, 5))
+    assert [jobs.claim("w").id for _ in range(3)] == [urgent, first, second]
+
+
+def test_the_same_key_is_the_same_job_and_with_another_request_a_mistake(jobs):
+    first = jobs.submit(Order({}, "p", key="k", digest="d"))
+    assert jobs.submit(Order({}, "p", key="k", digest="d"), cap=0).id == first.id
+    with pytest.raises(JobConflict, match="Idempotency-Key"):
+        jobs.submit(Order({}, "p", key="k", digest="e"))
+    assert jobs.count() == {"queued": 1}
+
+
+def test_a_full_queue_refuses(jobs):
+    for _ in range(3):
+        jobs.submit(ORDER, cap=3)
+    with pytest.raises(QueueFull) as caught:
+        jobs.submit(ORDER, cap=3)
+    assert caught.value.retryable
+
+
+def test_of_200_at_once_exactly_as_many_are_accepted_as_may_wait(jobs, tmp_path):
+    """Each thread with a connection of its own, as processes have."""
+    accepted, refused = [], []
+
+    def post(own: Store) -> None:
+        for _ in range(25):
+            try:
+                accepted.append(own.submit(ORDER, cap=100).id)
+            except QueueFull:
+                refused.append(1)
+
+    own = [Store(tmp_path / "jobs.sqlite") for _ in range(8)]
+    threads = [threading.Thread(target=post, args=[one]) for one in own]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(set(accepted)), len(refused), jobs.count()) == (100, 100, {"queued": 100})
+
+
+def test_no_two_workers_get_the_same_job(jobs, tmp_path):
+    ids = {jobs.submit(ORDER).id for _ in range(60)}
+    got: list[str] = []
+
+    def work() -> None:
+        own = Store(tmp_path / "jobs.sqlite")
+        while (job := own.claim("w")) is not None:
+            got.append(job.id)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == sorted(ids)
+
+
+def test_a_worker_that_gives_no_sign_loses_its_job_and_can_change_nothing_after(jobs):
+    jobs.submit(ORDER)
+    late = jobs.claim("late", lease_s=-1)
+    assert jobs.expire() == [late.id]
+    again = jobs.claim("other")
+    assert (again.id, again.attempts, again.claim) == (late.id, 2, 2)
+    for change in (
+        lambda: jobs.complete(late, OUTPUT),
+        lambda: jobs.beat(late),
+        lambda: jobs.fail(late, {}),
+        lambda: jobs.release(late),
+        lambda: jobs.stop(late),
+    ):
+        with pytest.raises(LostClaim):
+            change()
+    jobs.complete(again, OUTPUT)
+    assert jobs.get(late.id).state == "completed"
+
+
+def test_after_three_attempts_it_is_given_up_with_a_reason(jobs):
+    jobs.submit(ORDER)
+    for _ in range(3):
+        job = jobs.claim("w", lease_s=-1)
+        jobs.expire()
+    job = jobs.get(job.id)
+    assert (job.state, job.error["code"]) == ("failed", "worker_lost")
+    assert "3 times" in job.error["message"]
+
+
+def test_what_may_be_retried_waits_again_and_what_may_not_fails(jobs):
+    for error, state in (({"retryable": True}, "queued"), ({"retryable": False}, "failed")):
+        jobs.submit(ORDER)
+        job = jobs.claim("w")
+        jobs.fail(job, error)
+        assert jobs.get(job.id).state == state
+        while jobs.claim("rest"):
+            pass
+
+
+def test_a_job_given_back_has_lost_no_attempt(jobs):
+    jobs.submit(ORDER)
+    jobs.release(jobs.claim("w"))
+    assert jobs.claim("w").attempts == 1
+
+
+def test_cancelling_takes_effect_at_once_or_with_the_next_heartbeat(jobs):
+    waiting = jobs.submit(ORDER)
+    assert jobs.cancel(waiting.id).state == "cancelled"
+    jobs.submit(ORDER)
+    running = jobs.claim("w")
+    assert jobs.cancel(running.id).state == "running"
+    assert jobs.cancel(running.id).wants_cancel
+    assert not jobs.beat(running)
+    jobs.stop(running)
+    assert jobs.get(running.id).state == "cancelled"
+    assert jobs.cancel(running.id).state == "cancelled"
+
+
+@pytest.mark.parametrize("end", ["release", "expire", "fail"])
+def test_a_job_that_nobody_wants_does_not_wait_again(jobs, end):
+    jobs.submit(ORDER)
+    job = jobs.claim("w", lease_s=-1)
+    jobs.cancel(job.id)
+    {"release": lambda: jobs.release(job), "expire": jobs.expire, "fail": lambda: jobs.fail(job, {"retryable": True})}[end]()
+    assert jobs.get(job.id).state == "cancelled"
+
+
+def test_a_clock_that_jumps_expires_nothing(jobs, monkeypatch):
+    jobs.submit(ORDER)
+    jobs.claim("w")
+    for days in (-1, 1):
+        monkeypatch.setattr(clock, "read_time_s", lambda days=days: time.time() + 86_400 * days)
+        monkeypatch.setattr(store, "read_time_s", clock.read_time_s)
+        assert jobs.expire() == []
+
+
+def test_a_restarted_machine_takes_all_running_jobs_back(jobs, monkeypatch):
+    jobs.submit(ORDER)
+    job = jobs.claim("w")
+    monkeypatch.setattr(store, "read_boot", lambda: "another start")
+    assert jobs.expire() == [job.id]
+
+
+def test_the_queue_can_be_put_in_another_order(jobs):
+    a, b, c, d = (jobs.submit(ORDER).id for _ in range(4))
+    jobs.move(d, before=b)
+    assert jobs.list_queue() == [a, d, b, c]
+    jobs.move(c, before=a)
+    jobs.move(a, before=None)
+    assert jobs.list_queue() == [c, d, b, a]
+    running = jobs.claim("w")
+    with pytest.raises(JobConflict):
+        jobs.move(running.id, before=d)
+
+
+def test_every_order_can_be_reached(tmp_path):
+    jobs = Store(tmp_path / "jobs.sqlite")
+    ids = [jobs.submit(ORDER).id for _ in range(4)]
+    for wished in itertools.permutations(ids):
+        for id in wished:
+            jobs.move(id, before=None)
+        assert jobs.list_queue() == list(wished)
+
+
+def test_failed_and_cancelled_jobs_can_be_tried_again(jobs):
+    job = jobs.submit(ORDER)
+    jobs.cancel(job.id)
+    assert jobs.retry(job.id).state == "queued"
+    with pytest.raises(JobConflict):
+        jobs.retry(job.id)
+
+
+def test_only_ended_jobs_are_deleted(jobs):
+    job = jobs.submit(ORDER)
+    with pytest.raises(JobConflict, match="queued"):
+        jobs.delete(job.id)
+    jobs.cancel(job.id)
+    jobs.delete(job.id)
+    with pytest.raises(JobMissing):
+        jobs.get(job.id)
+
+
+def test_events_rise_and_can_be_had_from_any_point_on(jobs):
+    job = jobs.submit(ORDER)
+    claimed = jobs.claim("w")
+    jobs.beat(claimed, "sample", 0.5)
+    assert [event.kind for event in jobs.list_events()] == ["queued", "running", "progress"]
+    jobs.complete(claimed, OUTPUT)
+    events = jobs.list_events(job=job.id)
+    assert [event.kind for event in events] == ["queued", "running", "completed"], "progress of an ended job is not kept"
+    assert [event.kind for event in jobs.list_events(after=events[1].id)] == ["completed"]
+    assert all(a.id < b.id for a, b in itertools.pairwise(events))
+
+
+def test_jobs_are_listed_in_pages(jobs):
+    ids = [jobs.submit(ORDER).id for _ in range(5)]
+    assert [job.id for job in jobs.list_jobs(limit=2)] == [ids[4], ids[3]]
+    assert [job.id for job in jobs.list_jobs(limit=9, after=ids[3])] == [ids[2], ids[1], ids[0]]
+    assert [job.id for job in jobs.list_jobs(limit=2, after=ids[1], newest_first=False)] == [ids[2], ids[3]]
+    jobs.cancel(ids[2])
+    assert [job.id for job in jobs.list_jobs(states=["cancelled"])] == [ids[2]]
+
+
+def test_every_move_that_is_made_is_one_of_the_table(jobs):
+    """Each is made here once, by what the store offers."""
+    made = set()
+
+    def watch(id: str, change) -> None:
+        before = jobs.get(id).state
+        change()
+        made.add((before, jobs.get(id).state))
+
+    ends = {
+        "completed": lambda job: jobs.complete(job, OUTPUT),
+        "failed": lambda job: jobs.fail(job, {}),
+        "cancelled": jobs.stop,
+        "queued": jobs.release,
+    }
+    for end in ends.values():
+        id = jobs.submit(Order({}, "p", priority=1)).id
+        watch(id, lambda: jobs.claim("w"))
+        watch(id, lambda id=id, end=end: end(jobs.get(id)))
+        if jobs.get(id).state in ("failed", "cancelled"):
+            watch(id, lambda id=id: jobs.retry(id))
+        watch(id, lambda id=id: jobs.cancel(id))
+    assert {move for move in made if move[0] != move[1]} == set(MOVES)
+
+
+def test_the_diagram_tells_every_move():
+    drawn = draw_diagram()
+    assert all(f"{origin} --> {target}: {why}" in drawn for (origin, target), why in MOVES.items())
+    assert {state for move in MOVES for state in move} == set(STATES)
+    assert states.list_origins("running") == ("queued",)
+    assert drawn in (Path(__file__).parents[2] / "docs" / "concepts" / "jobs.md").read_text()
+
+
+@pytest.mark.parametrize("data", [b"", b"not a database" * 100, b"SQLite format 3\0" + b"\xff" * 2000])
+def test_a_file_that_is_no_store_is_refused_and_left(tmp_path, data):
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(data)
+    if not data:
+        Store(path).close()  # an empty file is an empty store
+        return
+    with pytest.raises(StoreError, match="cannot be read"):
+        Store(path)
+    assert path.read_bytes() == data
+
+
+def test_a_store_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "jobs.sqlite"
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="version 99"):
+        Store(path)
+
+
+def test_a_change_that_breaks_off_changes_nothing(jobs):
+    job = jobs.submit(ORDER)
+    with pytest.raises(RuntimeError), jobs._change():
+        jobs._end(job.id, "failed")
+        raise RuntimeError
+    assert jobs.get(job.id).state == "queued"
+    assert jobs.check()
+
+
+def test_one_server_to_a_folder(tmp_path):
+    folder = Folder(tmp_path / "data").make()
+    first = hold_folder(folder, "process 12 at http://127.0.0.1:8000")
+    with first, pytest.raises(StoreError, match="process 12 at"), hold_folder(folder, "other"):
+        pass
+    with hold_folder(folder, "other"):
+        pass
+
+
+def test_pictures_are_kept_once_and_found_by_their_digest_alone(tmp_path):
+    folder = Folder(tmp_path / "data").make()
+    name = folder.keep_picture(b"pixels")
+    assert folder.keep_picture(b"pixels") == name
+    assert folder.find_picture(name).read_bytes() == b"pixels"
+    for other in ("../jobs.sqlite", "", "a" * 64, f"{name}/..", name.upper()):
+        with pytest.raises(StoreError):
+            folder.find_picture(other)
+
+
+def test_what_no_job_names_is_swept_once_it_is_old(tmp_path):
+    folder = Folder(tmp_path / "data").make()
+    kept, lost = folder.place_output(".mp4"), folder.place_output(".mp4")
+    for place in (kept, lost):
+        place.write_bytes(b"x")
+    assert folder.sweep([kept.name], []) == []
+    assert folder.sweep([kept.name], [], old_s=-1) == [lost.name]
