@@ -121,6 +121,13 @@ def test_a_worker_that_gives_no_sign_loses_its_job_and_can_change_nothing_after(
     assert jobs.get(late.id).state == "completed"
 
 
+def test_a_worker_that_is_known_to_be_gone_is_not_waited_for(jobs):
+    jobs.submit(ORDER)
+    job = jobs.claim("12@cpu", lease_s=1000)
+    assert jobs.expire(lambda worker: False) == []
+    assert jobs.expire(lambda worker: worker == "12@cpu") == [job.id]
+
+
 def test_after_three_attempts_it_is_given_up_with_a_reason(jobs):
     jobs.submit(ORDER)
     for _ in range(3):

@@ -5,7 +5,22 @@ from __future__ import annotations
 import click
 
 from unstill import __version__
-from unstill.cli import again, animate, calibrate, completion, config, doctor, explain, help, inspect, models, report, resume
+from unstill.cli import (
+    again,
+    animate,
+    calibrate,
+    completion,
+    config,
+    doctor,
+    explain,
+    help,
+    inspect,
+    jobs,
+    models,
+    report,
+    resume,
+    serve,
+)
 
 BEGIN = """\
   unstill animate photo.jpg
@@ -36,6 +51,8 @@ for command in (
     models.models,
     models.pull,
     config.config,
+    serve.serve,
+    jobs.jobs,
     doctor.doctor,
     completion.completion,
 ):

@@ -10,7 +10,7 @@ import json
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -323,13 +323,14 @@ class Store:
             self._db.execute("UPDATE jobs SET attempts = attempts - 1 WHERE id = ?", (job.id,))
             self._return(job.id)
 
-    def expire(self) -> list[str]:
-        """Take jobs back whose workers no longer give a sign."""
+    def expire(self, is_gone: Callable[[str], bool] = lambda worker: False) -> list[str]:
+        """Take jobs back whose workers no longer give a sign, or of whom it is known that they are gone."""
         with self._change():
-            rows = self._db.execute(
-                "SELECT id, attempts FROM jobs WHERE state = ? AND (lease_until_s < ? OR boot != ?)",
-                (RUNNING, read_lease_s(), read_boot()),
-            ).fetchall()
+            running = self._db.execute(
+                "SELECT id, attempts, worker, lease_until_s < ? OR boot != ? AS is_over FROM jobs WHERE state = ?",
+                (read_lease_s(), read_boot(), RUNNING),
+            )
+            rows = [row for row in running.fetchall() if row["is_over"] or is_gone(row["worker"])]
             for row in rows:
                 if row["attempts"] >= MOST_ATTEMPTS:
                     message = f"its worker died or hung {row['attempts']} times"

@@ -34,25 +34,47 @@ SHARES = {"prepare": 0.02, "load": 0.05, "sample": 0.75, "decode": 0.10, "check"
 SUFFIXES = {"auto": ".mp4", "mp4": ".mp4", "webm": ".webm", "gif": ".gif", "webp": ".webp", "apng": ".apng"}
 
 
+def name_worker(device: str) -> str:
+    """Name this process."""
+    return f"{os.getpid()}@{device}"
+
+
+def is_gone(worker: str) -> bool:
+    """Say whether a worker of this machine runs no longer; a number that another process has now is not known to be gone."""
+    try:
+        os.kill(int(worker.partition("@")[0]), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, PermissionError):
+        return False
+    return False
+
+
 class Worker:
     """A claim at a time, with heartbeats while it lasts."""
 
-    def __init__(self, folder: Folder, device: str, lease_s: float = LEASE_S) -> None:
+    def __init__(self, folder: Folder, device: str, lease_s: float = LEASE_S, parent: int | None = None) -> None:
+        self.parent = parent
         self.folder, self.device, self.lease_s = folder, device, lease_s
-        self.store, self.name = Store(folder.store), f"{os.getpid()}@{device}"
+        self.store, self.name = Store(folder.store), name_worker(device)
         self.leaves = threading.Event()
         self._keep: Keep | None = None  # the model stays loaded from job to job
 
     def run(self, most: int | None = None) -> None:
         """Work until told to leave, or until so many jobs were claimed."""
         done = 0
-        while not self.leaves.is_set() and (most is None or done < most):
+        while not self.is_leaving and (most is None or done < most):
             job = self.store.claim(self.name, self.lease_s)
             if job is None:
                 self.leaves.wait(IDLE_S)
                 continue
             done += 1
             self.work(job)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Say whether no more work is to be done: somebody said so, or the server that started it is gone."""
+        return self.leaves.is_set() or (self.parent is not None and os.getppid() != self.parent)
 
     def work(self, job: Job) -> None:
         """Make one clip, and let the store know how it ended."""
@@ -107,7 +129,7 @@ class Hearing:
         self._stage, self._progress = progress.stage, before + done
         if self.is_lost:
             raise LostClaim("The job was given to another worker")
-        if self.is_cancelled or self.worker.leaves.is_set():
+        if self.is_cancelled or self.worker.is_leaving:
             raise Cancelled("Stopped")
 
     @contextmanager
@@ -141,8 +163,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--lease-s", type=float, default=LEASE_S)
     parser.add_argument("--most", type=int, help="leave after so many jobs")
+    parser.add_argument("--parent", type=int, help="leave when this process, which started it, is gone")
     asked = parser.parse_args()
-    worker = Worker(Folder(asked.folder).make(), asked.device, asked.lease_s)
+    worker = Worker(Folder(asked.folder).make(), asked.device, asked.lease_s, asked.parent)
 
     def leave(number: int, frame: FrameType | None) -> None:
         worker.leaves.set()

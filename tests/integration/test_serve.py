@@ -1,0 +1,300 @@
+"""`unstill serve`, as a process, with the unmodified client of OpenAI and with plain HTTP."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import httpx2
+import pytest
+from openai import APIStatusError, OpenAI
+
+from unstill.formats.frames import read_frames
+
+pytestmark = pytest.mark.slow
+HARBOUR = Path(__file__).parents[2] / "examples" / "harbour.jpg"
+QUICK = {
+    "model": "pocket",
+    "size": "64x64",
+    "num_frames": 3,
+    "num_inference_steps": 2,
+    "seed": 1,
+    "look": False,
+    "measure": False,
+}
+
+
+def find_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Server:
+    """A server of a folder; it can be killed and started again."""
+
+    def __init__(self, folder: Path, *options: str, key: str | None = None) -> None:
+        self.folder, self.options, self.port, self.key = folder, options, find_port(), key
+        self.start()
+
+    def start(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"UNSTILL_KEY": self.key} if self.key else {})}
+        words = [
+            sys.executable,
+            "-m",
+            "unstill",
+            "serve",
+            "--port",
+            str(self.port),
+            "--data",
+            str(self.folder),
+            "--device",
+            "cpu",
+        ]
+        self.process = subprocess.Popen([*words, *self.options], env=environment, stderr=subprocess.DEVNULL)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                if httpx2.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the server did not come up within 30 s")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("serve"), "--queue", "50")
+    yield found
+    assert found.stop() in (0, -signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the client says that OpenAI's own service has ended
+        yield OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+def wait_for(server: Server, id: str, *states: str, most_s: float = 60.0) -> dict:
+    end = time.monotonic() + most_s
+    while time.monotonic() < end:
+        video = httpx2.get(f"{server.url}/v1/videos/{id}").json()
+        if video["state"] in (states or ("completed", "failed", "cancelled")):
+            return video
+        time.sleep(0.05)
+    raise AssertionError(f"{video['state']} after {most_s:g} s: {video}")
+
+
+def post(server: Server, headers=None, files=None, **fields) -> httpx2.Response:
+    files = {"input_reference": ("harbour.jpg", HARBOUR.read_bytes(), "image/jpeg")} if files is None else files
+    return httpx2.post(f"{server.url}/v1/videos", data={**QUICK, **fields}, files=files, headers=headers, timeout=30)
+
+
+def test_the_openai_client_makes_polls_lists_downloads_and_deletes(server, client, tmp_path):
+    video = client.videos.create_and_poll(prompt="waves", input_reference=HARBOUR, extra_body=QUICK, poll_interval_ms=100)
+    assert (video.status, video.progress, video.error) == ("completed", 100, None)
+    assert video.size == "64x64"
+    place = tmp_path / "clip.mp4"
+    client.videos.download_content(video.id).write_to_file(place)
+    assert len(read_frames(place)[0]) == 3
+    assert video.id in [one.id for one in client.videos.list(limit=5)]
+    gone = client.videos.delete(video.id)
+    assert (gone.id, gone.deleted, gone.object) == (video.id, True, "video.deleted")
+    with pytest.raises(APIStatusError) as caught:
+        client.videos.retrieve(video.id)
+    assert caught.value.status_code == 404
+    assert caught.value.code == "no_such_job"
+
+
+def test_the_openai_client_may_send_a_data_url(client):
+    url = "data:image/jpeg;base64," + base64.b64encode(HARBOUR.read_bytes()).decode()
+    # The client takes files alone for the field itself, whatever its types say.
+    video = client.videos.create(prompt="waves", extra_body={**QUICK, "input_reference": {"image_url": url}})
+    assert video.status in ("queued", "in_progress")
+
+
+def test_json_is_taken_too(server):
+    url = "data:image/jpeg;base64," + base64.b64encode(HARBOUR.read_bytes()).decode()
+    answer = httpx2.post(f"{server.url}/v1/videos", json={**QUICK, "input_reference": {"image_url": url}})
+    assert answer.status_code == 200
+    assert answer.headers["openai-poll-after-ms"] == "500"
+    assert wait_for(server, answer.json()["id"])["status"] == "completed"
+
+
+def test_the_client_pages_through_a_list(server, client):
+    made = [post(server, seed=seed).json()["id"] for seed in range(5)]
+    listed = [one.id for one in client.videos.list(limit=2)]
+    assert listed[:5] == made[::-1]
+    assert len(listed) == len(set(listed)) >= 5
+
+
+def test_the_same_key_is_the_same_job(server):
+    headers = {"Idempotency-Key": "once"}
+    first, again, other = post(server, headers), post(server, headers), post(server, headers, seed=99)
+    assert first.json()["id"] == again.json()["id"]
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "conflict")
+
+
+def test_all_problems_are_said_at_once_and_nothing_is_queued(server):
+    before = len(httpx2.get(f"{server.url}/v1/videos?limit=100").json()["data"])
+    answer = post(server, motion_bucket_id=999, num_inference_steps=0, device="cuda", model="/etc/passwd", takes=3)
+    problems = answer.json()["error"]["problems"]
+    assert answer.status_code == 422
+    assert [any(word in problem for problem in problems) for word in ("motion", "steps", "device", "model", "takes")] == [
+        True
+    ] * 5
+    assert "/etc" not in answer.text
+    assert len(httpx2.get(f"{server.url}/v1/videos?limit=100").json()["data"]) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("empty", b""), ("page", b"<html>"), ("svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"), ("zip", b"PK\x03\x04" * 20),
+     ("cut", HARBOUR.read_bytes()[:900]), ("noise", bytes(range(256)) * 40)],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused_within_two_seconds(server, name, data):
+    started = time.monotonic()
+    answer = post(server, files={"input_reference": ("../../x.png", data, "image/png")})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_picture")
+    assert time.monotonic() - started < 4  # two on a machine that does nothing else
+
+
+def test_a_cut_body_a_bad_form_and_bad_json_are_no_errors_of_ours(server):
+    url = f"{server.url}/v1/videos"
+    for body, kind in (
+        (b"{", "application/json"),
+        (b"[1]", "application/json"),
+        (b"[" * 10_000, "application/json"),
+        (b"{}", "application/json"),
+        (b"--x", "multipart/form-data; boundary=x"),
+        (b"a=1", "multipart/form-data"),
+        (b"a=b", "application/x-www-form-urlencoded"),
+    ):
+        answer = httpx2.post(url, content=body, headers={"content-type": kind})
+        assert 400 <= answer.status_code < 500, (body[:20], answer.text)
+        assert answer.json()["error"]["message"]
+
+
+def test_a_body_that_is_too_large_is_refused_unread(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+        line.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2147483648\r\n\r\n{")
+        assert line.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_a_running_clip_can_be_cancelled(server):
+    id = post(server, num_inference_steps=200, size="512x512").json()["id"]
+    wait_for(server, id, "running")
+    assert httpx2.post(f"{server.url}/v1/videos/{id}/cancel").status_code == 200
+    video = wait_for(server, id, most_s=20)
+    assert (video["state"], video["status"], video["error"]["code"]) == ("cancelled", "failed", "cancelled")
+    assert httpx2.get(f"{server.url}/v1/videos/{id}/content").status_code == 409
+
+
+def test_events_tell_a_whole_life_and_can_be_replayed(server):
+    id = post(server).json()["id"]
+    with httpx2.stream("GET", f"{server.url}/v1/videos/{id}/events", timeout=60) as answer:
+        text = "".join(answer.iter_text())
+    kinds = [line.removeprefix("event: ") for line in text.splitlines() if line.startswith("event: ")]
+    assert kinds[:2] == ["queued", "running"]
+    assert kinds[-1] == "completed"
+    ids = [int(line.removeprefix("id: ")) for line in text.splitlines() if line.startswith("id: ")]
+    with httpx2.stream(
+        "GET", f"{server.url}/v1/videos/{id}/events", headers={"Last-Event-ID": str(ids[1])}, timeout=60
+    ) as answer:
+        replayed = "".join(answer.iter_text())
+    assert [json.loads(line.removeprefix("data: "))["kind"] for line in replayed.splitlines() if line.startswith("data: ")] == [
+        "completed"
+    ]
+
+
+def test_strangers_pages_and_names_are_refused(server):
+    url = f"{server.url}/v1/videos"
+    assert httpx2.get(url, headers={"Host": "evil.example"}).status_code == 421
+    assert httpx2.get(url, headers={"Origin": "http://evil.example"}).status_code == 403
+    assert httpx2.get(url, headers={"Origin": "null"}).status_code == 403
+    assert httpx2.get(url, headers={"Origin": server.url}).status_code == 200
+    assert httpx2.get(url).headers["x-content-type-options"] == "nosniff"
+
+
+def test_another_address_needs_a_key(tmp_path):
+    words = [sys.executable, "-m", "unstill", "serve", "--host", "0.0.0.0", "--data", str(tmp_path)]
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=20, env={k: v for k, v in os.environ.items() if k != "UNSTILL_KEY"}
+    )
+    assert done.returncode == 2
+    assert "UNSTILL_KEY" in done.stderr
+
+
+def test_a_second_server_of_a_folder_is_refused_and_told_who_the_first_is(server):
+    words = [sys.executable, "-m", "unstill", "serve", "--port", str(find_port()), "--data", str(server.folder)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 12
+    assert f"process {server.process.pid} at" in done.stderr
+
+
+def test_what_an_operator_looks_at(server):
+    assert httpx2.get(f"{server.url}/healthz").text == "ok\n"
+    assert 'unstill_jobs{state="completed"}' in httpx2.get(f"{server.url}/metrics").text
+    described = httpx2.get(f"{server.url}/openapi.json").json()
+    assert {"/v1/videos", "/v1/videos/{id}", "/v1/videos/{id}/content", "/v1/videos/{id}/cancel"} <= set(described["paths"])
+    assert httpx2.get(f"{server.url}/nothing").json()["error"]["code"] == "not_found"
+
+
+def test_of_two_hundred_at_once_exactly_as_many_are_taken_as_may_wait(tmp_path):
+    """The worker is stopped, so that none of them begins meanwhile."""
+    server = Server(tmp_path, "--queue", "10", key="secret")
+    try:
+        headers = {"Authorization": "Bearer secret"}
+        assert post(server).status_code == 401
+        pids = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True).stdout.split()
+        for pid in pids:
+            os.kill(int(pid), signal.SIGSTOP)
+        answers: list[httpx2.Response] = []
+        threads = [threading.Thread(target=lambda: answers.append(post(server, headers))) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        codes = sorted(answer.status_code for answer in answers)
+        assert codes == [200] * 10 + [429] * 14
+        assert all(answer.headers["retry-after"] for answer in answers if answer.status_code == 429)
+        for pid in pids:
+            os.kill(int(pid), signal.SIGCONT)
+    finally:
+        server.stop()
+
+
+def test_a_server_that_is_killed_goes_on_with_its_jobs(tmp_path):
+    """kill -9 of the server in the middle of a clip: its worker finds itself alone, and the same folder served again makes it."""
+    server = Server(tmp_path)
+    id = post(server, num_inference_steps=30, size="256x256").json()["id"]
+    waiting = post(server).json()["id"]
+    wait_for(server, id, "running")
+    server.process.kill()
+    server.process.wait()
+    server.start()
+    try:
+        assert wait_for(server, waiting)["status"] == "completed"
+        assert wait_for(server, id)["status"] == "completed"
+    finally:
+        server.stop()
