@@ -65,5 +65,5 @@ def draw_points(samples: Sequence[Sample]) -> tuple[Point, ...]:
         tenth = (len(values) - 1) / 10
         least = points[-1].median_px * LEAST_RISE if points else 0.001
         median = max(least, statistics.median(values))
-        points.append(Point(motion, round(median, 4), values[round(tenth)], values[round(len(values) - 1 - tenth)]))
+        points.append(Point(motion, median, values[round(tenth)], values[round(len(values) - 1 - tenth)]))
     return tuple(points)

@@ -27,6 +27,7 @@ PAPER, INK, FAINT, LINE = "#ffffff", "#1b1f24", "#6a737d", "#d9dee3"
 GOOD, BAD = "#1a7f4b", "#c2410c"
 COLOURS = ("#2563eb", "#ea580c", "#16a34a")
 CURVES_HIGH = 190
+LONGEST_TEXT = 240  # letters; no line of the sheet holds more
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -55,7 +56,7 @@ def draw_contact(frames: Pixels, contact: Contact) -> Image.Image:
     """Draw the sheet."""
     numbers = choose_frames(len(frames))
     wide = (WIDTH - 2 * MARGIN - (ACROSS - 1) * GAP) // ACROSS
-    high = round(wide * frames.shape[1] / frames.shape[2])
+    high = min(2 * wide, max(MARGIN, round(wide * frames.shape[1] / frames.shape[2])))  # a strip is shown squeezed
     rows = -(-len(numbers) // ACROSS)
     head, lines = 150, max(1, len(contact.verdicts))
     height = head + rows * (high + GAP) + 40 + CURVES_HIGH + 80 + 34 * lines + MARGIN
@@ -189,7 +190,7 @@ def _write_verdicts(draw: ImageDraw.ImageDraw, verdicts: tuple[Verdict, ...], to
 def _write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, colour: str) -> None:
     """Write a line, shortened where it would leave the sheet."""
     font: Font = ImageFont.load_default(size)
-    room = WIDTH - MARGIN - place[0]
+    room, text = WIDTH - MARGIN - place[0], " ".join(text.split())[:LONGEST_TEXT]
     while len(text) > 4 and draw.textlength(text, font=font) > room:
         text = text[:-2].rstrip() + "…"
     draw.text(place, text, font=font, fill=colour)

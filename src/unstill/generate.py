@@ -7,6 +7,7 @@ The command line, Python, HTTP and batch build a Request and call this.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,7 @@ def generate(
         refuse_replacing(out, picture)
     if not is_asked(request):
         return generate_one(request, picture, out, watch=watch, load=load, runs=runs)
+    names = [] if out is None else name_takes(out, request)
     plan, keep = foresee(request, picture)[1], Keep(load)
     keep(plan)  # what is said of a plan when it is loaded is said of the clip's, and not of a draft's
 
@@ -79,14 +81,25 @@ def generate(
         return generate_one(one, picture, watch=lambda progress: watch(replace(progress, of=name)), load=keep)
 
     clip = choose(request, plan, make)
-    return clip if out is None else save_takes(clip, out)
+    if not names:
+        return clip
+    clock = Clock(watch)
+    with clock.stage("write"):
+        saved = [replace(one, path=one.save(name)) for one, name in zip((clip, *clip.others), names, strict=False)]
+    report = replace(saved[0].report, stages_s={**saved[0].report.stages_s, **clock.stages_s})
+    return replace(saved[0], report=report, others=tuple(saved[1:]))
 
 
-def save_takes(clip: Clip, out: Path) -> Clip:
-    """Write the best take by its name, the others by the same with a number."""
-    for number, other in enumerate(clip.others, 2):
-        other.save(out.with_stem(f"{out.stem}-{number}"))
-    return replace(clip, path=clip.save(out))
+def name_takes(out: Path, request: Request) -> list[Path]:
+    """Name the takes: the best as asked, the others by numbers that are free, each checked before any work."""
+    names, number = [out], 1
+    while len(names) < request.takes:
+        number += 1
+        name = out.with_stem(f"{out.stem}-{number}")
+        if not os.path.lexists(name):
+            check_target(name, request)
+            names.append(name)
+    return names
 
 
 def generate_one(

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from unstill.artifacts import Clip, Measures, Plan, Try
+from unstill.artifacts import Clip, Measures, Plan, Report, Try
 from unstill.catalog.calibration import Curve, find_curve
 from unstill.errors import RequestError
+from unstill.measure.motion import STILL_PX
 from unstill.measure.verdicts import is_still
 from unstill.request import BUNDLED, DEFAULTS, Request
 from unstill.values import Size
@@ -23,6 +24,7 @@ CLOSE = 0.05  # of what is wanted: a draft that comes so near needs no other
 STEEPEST = 3.0  # how motion may grow with the knob, as a power; two drafts that say otherwise were noise
 LEAST_PX = 0.05  # below this motion is noise, and no ratio of it tells anything
 STRONGEST = 255
+SEEDS = 2**63
 LEAST_AREA = 0.75  # of what a draft should have, and as much more: within it the shape decides
 WAYS_TO_WAKE = ((180, 0.1), (200, 0.1), (255, 0.1))  # motion and noise, as common advice says; each with another seed
 SEARCHES = ("want_motion", "takes", "fix_still")
@@ -54,21 +56,39 @@ def is_asked(request: Request) -> bool:
 
 def choose(request: Request, plan: Plan, make: Make) -> Clip:
     """Make what is asked for, and give the best; what else was made comes with it."""
+    if wants_still(request.want_motion) and request.fix_still:
+        raise RequestError("fix_still wakes what want_motion wants still", hint="leave one of them out")
     search = Search(request, plan, make)
     single = request.replace(**{name: DEFAULTS[name] for name in SEARCHES}, seed=plan.seed, measure=True)
     if request.want_motion is not None:
         single = search.aim(single, request.want_motion)
-    first = single.seed or 0
-    clips = [search.take(single.replace(seed=first + number), number, request.takes) for number in range(request.takes)]
+    clips = [search.take(reseed(single, number), number, request.takes) for number in range(request.takes)]
     if request.fix_still and all(is_still(measures_of(clip)) for clip in clips):
         clips += search.wake(single)
     clips.sort(key=lambda clip: rank(clip, request.want_motion))
-    said = search.explain(clips[0])
-    report = clips[0].report
+    report = forgive(clips[0].report) if wants_still(request.want_motion) else clips[0].report
     others_s = sum(one.took_s for one in search.tried) - sum(report.stages_s.values())
     stages_s = {"search": round(max(0.0, others_s), 3), **report.stages_s} if len(search.tried) > 1 else report.stages_s
-    report = replace(report, tried=tuple(search.tried), stages_s=stages_s, warnings=(*report.warnings, *said))
+    said = (*report.warnings, *search.explain(clips[0]))
+    report = replace(report, tried=tuple(search.tried), stages_s=stages_s, warnings=said)
     return replace(clips[0], report=report, others=tuple(clips[1:]) if request.takes > 1 else ())
+
+
+def wants_still(wanted_px: float | None) -> bool:
+    """Say whether the clip is meant to stand still."""
+    return wanted_px is not None and wanted_px < STILL_PX
+
+
+def forgive(report: Report) -> Report:
+    """Let a clip that is meant to stand still do so without a word."""
+    still = [f"{verdict.text}: {verdict.cure}" for verdict in report.verdicts if verdict.name == "still"]
+    kept = tuple(verdict for verdict in report.verdicts if verdict.name != "still")
+    return replace(report, verdicts=kept, warnings=tuple(text for text in report.warnings if text not in still))
+
+
+def reseed(request: Request, number: int) -> Request:
+    """Take the seed that comes so many after."""
+    return request.replace(seed=((request.seed or 0) + number) % SEEDS)
 
 
 class Search:
@@ -81,19 +101,23 @@ class Search:
     def aim(self, single: Request, wanted_px: float) -> Request:
         """Find the motion that gives so many pixels a frame, by drafts."""
         draft, curve = DRAFTS.get(self.plan.model.family, DRAFTS["svd"]), find_curve(self.plan.model)
-        motion, known = curve.find_motion(wanted_px), dict[int, float]()
+        close_px = STILL_PX if wants_still(wanted_px) else CLOSE * wanted_px
+        motion, known, nearest = curve.find_motion(wanted_px), dict[int, float](), (math.inf, single)
         for number in range(1, draft.most + 1):
-            known[motion] = self._draft(single.replace(motion=motion), draft, f"draft {number}")
-            if abs(known[motion] - wanted_px) <= CLOSE * wanted_px:
-                break
-            further = correct(known, wanted_px, curve)
-            if further in known and self.request.seed is not None:
-                break
-            if further in known:  # this seed goes no further: another may
-                assert single.seed is not None
-                single, known = single.replace(seed=single.seed + 1), {}
-            motion = further
-        return single.replace(motion=motion)
+            looked_at = single.replace(motion=motion)
+            known[motion] = self._draft(looked_at, draft, f"draft {number}")
+            nearest = min(nearest, (abs(known[motion] - wanted_px), looked_at), key=lambda one: one[0])
+            if nearest[0] <= close_px:
+                return nearest[1]
+            motion = correct(known, wanted_px, curve)
+            if motion not in known:
+                continue
+            if self.request.seed is not None or number == draft.most:
+                return nearest[1]
+            single, known = reseed(single, 1), {}  # this seed goes no further: another may
+        # What the last draft taught is better than any of them, if its seed came nearest, or went far enough.
+        is_better = nearest[1].seed == single.seed or max(known.values()) >= wanted_px
+        return single.replace(motion=motion) if is_better else nearest[1]
 
     def _draft(self, request: Request, draft: Draft, name: str) -> float:
         steps = min(self.plan.steps, draft.most_steps or self.plan.steps)
@@ -109,7 +133,7 @@ class Search:
         made = []
         for number, (motion, noise) in enumerate(WAYS_TO_WAKE, 1):
             most = max(motion, self.plan.request.motion or 0)
-            stronger = single.replace(motion=most, noise=noise, seed=self.plan.seed + number)
+            stronger = reseed(single, number).replace(motion=most, noise=max(noise, self.plan.request.noise or 0))
             made.append(self._try(stronger, "waking", f"waking {number} of {len(WAYS_TO_WAKE)}"))
             if not is_still(measures_of(made[-1])):
                 break
@@ -174,7 +198,8 @@ def rank(clip: Clip, wanted_px: float | None) -> tuple[int, int, float, float]:
     found = measures_of(clip)
     far = 0.0 if wanted_px is None else abs(found.motion_px - wanted_px)
     unsteady = found.flicker_greys + found.local_flicker_greys + 5 * max(0.0, 1 - found.sharpness)
-    faults = [verdict.name for verdict in clip.report.verdicts]
+    forgiven = {"still"} if wants_still(wanted_px) else set()
+    faults = [verdict.name for verdict in clip.report.verdicts if verdict.name not in forgiven]
     return len(SPOILING & set(faults)), len(faults), far, unsteady
 
 

@@ -1,6 +1,7 @@
 """Takes, wanted motion, woken stills and calibration, with models that run: what is made, written and said."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,19 @@ def test_takes_are_written_beside_each_other(miniature, photo, tmp_path):
     assert clip.recipe["knobs"]["takes"] == 1, "the recipe is of one clip"
 
 
+def test_takes_replace_nothing_that_nobody_named(miniature, photo, tmp_path):
+    (tmp_path / "clip-2.gif").write_bytes(b"mine")
+    (tmp_path / "clip-3.gif").mkdir()
+    picture = shutil.copy(photo, tmp_path / "clip-4.png")
+    clip = animate(picture, model=str(miniature), takes=2, seed=4, out=tmp_path / "clip.gif", **TINY)
+    assert (tmp_path / "clip-2.gif").read_bytes() == b"mine"
+    assert clip.others[0].path == tmp_path / "clip-4.gif"
+    assert "write" in clip.report.stages_s
+
+
 def test_takes_without_a_name_take_free_ones(miniature, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("UNSTILL_CONFIG", raising=False)
     (tmp_path / "photo-2.gif").write_bytes(b"mine")
     options = ["--size", "128x64", "--frames", "3", "--steps", "2", "--takes", "2", "--format", "gif", "--seed", "1"]
     assert main(["animate", str(photo), "--model", str(miniature), *options]) == 0
@@ -39,7 +51,8 @@ def test_takes_without_a_name_take_free_ones(miniature, photo, tmp_path, monkeyp
     assert err.count("take: motion 127, noise 0.02, seed") == 2
 
 
-def test_several_clips_do_not_go_to_standard_output(photo, capsys):
+def test_several_clips_do_not_go_to_standard_output(photo, capsys, monkeypatch):
+    monkeypatch.delenv("UNSTILL_CONFIG", raising=False)
     assert main(["animate", str(photo), "-o", "-", "--format", "gif", "--takes", "2"]) == 2
     assert "takes makes several" in capsys.readouterr().err
 

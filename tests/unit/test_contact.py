@@ -9,6 +9,7 @@ from PIL import Image
 from clips import make_clip
 from films import grain, travel
 from unstill.cli import main
+from unstill.cli.report import tell_asked
 from unstill.contact import WIDTH, Curves, choose_frames, choose_span
 
 FRAMES = (travel(grain(size=(96, 160)), 5, pan=(1.0, 0.0)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
@@ -59,6 +60,28 @@ def test_what_cannot_be_is_refused(arguments, words, file, capsys):
     given = [str(file), *arguments] if arguments[0] == "-o" else arguments
     assert main(["report", *given]) != 0
     assert words in capsys.readouterr().err
+
+
+def test_a_recipe_of_strangers_says_nothing():
+    asked = {"motion": 3, "camera": "push"}
+    assert tell_asked({"knobs": asked}) == "asked: motion 3, camera push"
+    for odd in ({"camera": "a\nb"}, {"camera": "x" * 60_000}, {"camera": []}, {"motion": "9"}, {"motion": None}):
+        assert tell_asked({"knobs": {**asked, **odd}}) == ""
+
+
+@pytest.mark.parametrize("size", [(2, 400), (400, 8)])
+def test_the_sheet_of_a_strip_is_a_sheet(size, tmp_path):
+    file = make_clip(np.random.default_rng(0).integers(0, 255, (3, *size, 3), np.uint8)).save(tmp_path / "strip.gif")
+    assert main(["report", str(file), "-o", str(tmp_path / "sheet.png")]) == 0
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.height < 3000
+
+
+def test_the_sheet_does_not_replace_the_clip(tmp_path, capsys):
+    file = make_clip(FRAMES).save(tmp_path / "clip.apng").rename(tmp_path / "clip.png")
+    before = file.read_bytes()
+    assert main(["report", str(file), "-o", str(file)]) == 2
+    assert file.read_bytes() == before
 
 
 def test_a_single_frame_has_no_motion(tmp_path, capsys):

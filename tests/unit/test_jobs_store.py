@@ -1,6 +1,7 @@
 """jobs/store.py, states.py and files.py: no job is lost, none is run twice, and every move is one of the table."""
 
 import itertools
+import os
 import sqlite3
 import threading
 import time
@@ -211,6 +212,31 @@ def test_every_order_can_be_reached(tmp_path):
         for id in wished:
             jobs.move(id, before=None)
         assert jobs.list_queue() == list(wished)
+
+
+def test_a_queue_can_be_moved_about_for_ever(jobs):
+    """Places are halves of halves until no number lies between two; then all are counted anew."""
+    a, b, c = (jobs.submit(ORDER).id for _ in range(3))
+    for _ in range(80):
+        jobs.move(c, before=b)
+        assert jobs.list_queue() == [a, c, b]
+        jobs.move(b, before=c)
+        assert jobs.list_queue() == [a, b, c]
+
+
+def test_a_picture_that_is_sent_again_is_not_swept_as_an_old_one(tmp_path):
+    folder = Folder(tmp_path / "data").make()
+    name = folder.keep_picture(b"pixels")
+    os.utime(folder.pictures / name, (0, 0))
+    folder.keep_picture(b"pixels")
+    assert folder.sweep([], []) == []
+
+
+def test_numbers_that_are_none_are_kept_as_null(jobs):
+    jobs.submit(ORDER)
+    job = jobs.claim("w")
+    jobs.complete(job, Output("clip.mp4", "", 1, {"a": float("nan"), "b": [1.0, float("inf")]}))
+    assert jobs.get(job.id).report == {"a": None, "b": [1.0, None]}
 
 
 def test_failed_and_cancelled_jobs_can_be_tried_again(jobs):

@@ -125,6 +125,28 @@ def test_two_frames_are_enough_and_small_clips_are_measured_at_their_size():
     assert {len(curve) for curve in found.curves.values()} == {1, 2}
 
 
+def test_grey_clips_lose_no_colour():
+    grey = travel(grain(size=(144, 256)).mean(0, keepdim=True).expand(3, -1, -1), 4, pan=(1.0, 0.0))
+    cast = torch.linspace(0.3, 3.0, 4)[:, None] / 255
+    for clip in (grey, torch.stack([grey[:, 0] + cast[:, :, None], grey[:, 1], grey[:, 2]], 1)):
+        found = measure_clip(clip)
+        assert found.saturation == 1.0
+        assert judge(found) == ()
+
+
+@pytest.mark.parametrize("size", [(2, 4000), (4000, 8), (3, 3), (64, 64)])
+def test_plain_and_narrow_clips_are_measured_without_nonsense(size):
+    found = measure_clip(torch.full((3, 3, *size), 0.4))
+    assert [verdict.name for verdict in judge(found)] == ["still"]
+    assert found.sharpness == found.contrast == found.saturation == 1.0
+
+
+def test_bytes_are_measured_as_what_they_stand_for():
+    clip = travel(grain(size=(144, 256)), 3, pan=(1.0, 0.0))
+    pixels = (clip * 255).round().byte()
+    assert measure_clip(pixels).motion_px == pytest.approx(measure_clip(pixels.float() / 255).motion_px)
+
+
 def test_a_roll_has_its_sign():
     picture = grain(size=(288, 512))
     assert measure_clip(pair(picture, similar(roll_degrees=0.5, size=(288, 512)))).roll_degrees == pytest.approx(0.5, rel=0.05)

@@ -9,7 +9,7 @@ import pytest
 
 from unstill.artifacts import Clip, Measures, ModelFiles, Plan, Report, Rung, Verdict
 from unstill.catalog.calibration import Curve, Point, find_curve, place_of, read_curve
-from unstill.errors import ModelError
+from unstill.errors import ModelError, RequestError
 from unstill.measure.verdicts import judge
 from unstill.request import Request, settle
 from unstill.takes import DRAFTS, choose, is_asked, rank, shrink
@@ -87,7 +87,32 @@ def test_another_seed_is_tried_where_none_was_asked_for():
     model = Model(lambda seed: 0.2 if seed == 7 else 2.0)
     clip = run({"want_motion": 3.0}, model)
     assert clip.request.seed == 8
-    assert 1.5 < clip.report.measures.motion_px < 6  # of three drafts two told that the first seed moves too little
+    assert 1.5 < clip.report.measures.motion_px < 8  # of three drafts two told that the first seed moves too little
+
+
+def test_the_nearest_of_all_drafts_is_taken_where_no_seed_goes_so_far():
+    """The first seed gives 0.98 at most, the next less: it is the first that is made."""
+    clip = run({"want_motion": 3.0}, Model(lambda seed: 0.2 if seed == 7 else 0.05))
+    assert (clip.request.seed, clip.request.motion) == (7, 255)
+
+
+def test_a_clip_that_is_wanted_still_is_no_fault():
+    model = Model()
+    clip = run({"want_motion": 0.0, "takes": 3}, model)
+    assert clip.report.measures.motion_px < 0.25
+    assert (clip.report.verdicts, clip.report.warnings) == ((), ())
+    assert [name for _, name in model.made].count("draft 1") == 1
+    with pytest.raises(RequestError, match="wants still"):
+        run({"want_motion": 0.0, "fix_still": True}, model)
+
+
+def test_seeds_go_round_after_the_last():
+    clip = run({"takes": 2}, Model(), seed=2**63 - 1)
+    assert {one.seed for one in clip.report.tried} == {2**63 - 1, 0}
+
+
+def test_waking_never_takes_noise_away():
+    assert run({"fix_still": True, "motion": 1, "noise": 0.3}, Model()).request.noise == 0.3
 
 
 def test_svd_drafts_are_small_and_few_steps():

@@ -20,6 +20,7 @@ from unstill.artifacts import ModelFiles
 from unstill.errors import ModelError
 
 FOLDER = "calibration"
+FARTHEST = 20.0  # e-fold beyond what was measured: a curve that is all but level leads anywhere
 GUESS = ((1, 0.02), (127, 2.0), (255, 4.0))  # for a model that nobody has measured: in proportion, 2 px/frame at 127
 
 
@@ -69,7 +70,7 @@ def _read_between(pairs: Sequence[tuple[float, float]], x: float) -> float:
     at = next((n for n in range(1, len(pairs) - 1) if x <= pairs[n][0]), len(pairs) - 1)
     (x0, y0), (x1, y1) = pairs[at - 1], pairs[at]
     share = math.log(x / x0) / math.log(x1 / x0) if x1 > x0 else 0.0
-    return y0 * math.exp(share * math.log(y1 / y0))
+    return y0 * math.exp(max(-FARTHEST, min(FARTHEST, share * math.log(y1 / y0))))
 
 
 def find_curve(files: ModelFiles) -> Curve:
@@ -83,6 +84,11 @@ def find_curve(files: ModelFiles) -> Curve:
     return Curve(files.name, tuple(Point(motion, px, 0.25 * px, 4 * px) for motion, px in GUESS))
 
 
+def read_point(found: dict[str, Any]) -> Point:
+    """Read a point as numbers."""
+    return Point(int(found["motion"]), *(float(found[name]) for name in ("median_px", "low_px", "high_px")))
+
+
 def place_of(model: str) -> Path:
     """Say where a curve that is made here is kept."""
     safe = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in model)
@@ -93,7 +99,7 @@ def read_curve(text: str, where: str) -> Curve:
     """Read a curve, and refuse what is none."""
     try:
         found = json.loads(text)
-        points = tuple(Point(**point) for point in found["points"])
+        points = tuple(read_point(point) for point in found["points"])
         curve = Curve(str(found["model"]), points, int(found["clips"]), str(found["note"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{where} is no calibration: {error}", hint="delete it, and `unstill calibrate` again") from None

@@ -9,6 +9,7 @@ import click
 
 from unstill.cli import options, output
 from unstill.cli.help import Command
+from unstill.request import KNOBS
 
 if TYPE_CHECKING:
     from unstill.artifacts import Measures, Verdict
@@ -33,6 +34,8 @@ def report(file: str, out: str | None, as_json: bool, debug: bool) -> None:
 
     if out is not None and not out.lower().endswith(".png"):
         raise RequestError(f"The sheet is a PNG, and {out} is not named like one", hint="-o sheet.png")
+    if out is not None and Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
+        raise RequestError("The sheet would replace the clip itself", hint="give it another name")
     frames, probed = read_frames(Path(file))
     if len(frames) < 2:
         raise RequestError(f"{file} has one frame, and motion takes two")
@@ -57,7 +60,7 @@ def tell_asked(recipe: dict[str, Any] | None) -> str:
     """Say what motion the recipe of a clip asked for, if it has one."""
     knobs = (recipe or {}).get("knobs", {})
     motion, camera = knobs.get("motion"), knobs.get("camera", "auto")
-    if not isinstance(motion, int):
+    if not isinstance(motion, int) or camera not in KNOBS["camera"].choices:  # the file may be anyone's
         return ""
     return f"asked: motion {motion}" + (f", camera {camera}" if camera != "auto" else "")
 

@@ -96,7 +96,7 @@ def hear(debug: bool) -> Iterator[list[str]]:
 
     def note(message: Warning | str, category: type[Warning], filename: str, *place: Any, **more: Any) -> None:
         if Path(filename).is_relative_to(Path(unstill.__file__).parent):
-            heard.append(str(message))
+            heard.extend([str(message)] if str(message) not in heard else [])  # takes are written alike
         elif debug:
             show_others(message, category, filename, *place, **more)
 
@@ -191,12 +191,11 @@ def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None
     try:
         with tempfile.TemporaryDirectory(prefix=ASIDE, dir=wished.parent) as folder:
             path = claim(clip.save(Path(folder) / wished.name), target, request)
-            for other in clip.others:
-                claim(other.save(Path(folder) / wished.name), target, request)
+            others = [replace(one, path=claim(one.save(Path(folder) / wished.name), target, request)) for one in clip.others]
     except OSError as error:
         raise WriteError(f"{show(wished.name)} cannot be written: {error.strerror or error}") from None
     seconds = {**clip.report.stages_s, "write": round(time.perf_counter() - started, 3)}
-    return replace(clip, path=path, report=replace(clip.report, stages_s=seconds))
+    return replace(clip, path=path, others=tuple(others), report=replace(clip.report, stages_s=seconds))
 
 
 def claim(made: Path, target: Target, request: Request) -> Path:

@@ -50,7 +50,9 @@ class Manner:
 def tell(clip: Clip, manner: Manner, took_s: float, *, told: Sequence[str]) -> None:
     """Say where the clip is, what it is, and where the time went; of its warnings those that were not told yet."""
     if manner.as_json:
-        answer = {"path": clip.path, "knobs": clip.request.to_dict(), "report": clip.report.to_dict(), "recipe": clip.recipe}
+        others = [other.path for other in clip.others]
+        answer = {"path": clip.path, "others": others, "knobs": clip.request.to_dict(), "report": clip.report.to_dict()}
+        answer["recipe"] = clip.recipe
         output.answer_json({**answer, "warnings": clip.report.warnings})
     elif clip.path is not None:
         output.answer(str(clip.path))
@@ -58,6 +60,8 @@ def tell(clip: Clip, manner: Manner, took_s: float, *, told: Sequence[str]) -> N
         output.warn(*(warning for warning in clip.report.warnings if warning not in told))
         for one in clip.report.tried if len(clip.report.tried) > 1 else ():
             output.say(describe_try(one), style="dim")
+        if clip.others:
+            output.say(f"other takes, the better first: {', '.join(str(other.path) for other in clip.others)}", style="dim")
         if clip.report.moves:
             output.say(clip.report.moves)
         if sys.stderr.isatty():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from unstill.errors import RecipeError
-from unstill.formats.probe import Probe, probe
+from unstill.formats.probe import Probe, list_stills, probe
 from unstill.values import show, write_bytes
 
 if TYPE_CHECKING:
@@ -28,18 +29,23 @@ def read_frames(path: Path) -> tuple[Pixels, Probe]:
     if count > LARGEST_BYTES:
         raise RecipeError(f"{show(path.name)} has {found.frames} frames of {found.size}: {write_bytes(count)}, "
                           f"and at most {write_bytes(LARGEST_BYTES)} are read")  # fmt: skip
+    # A still may be counted that is not shown; what is read fills a place that is there already.
+    frames: Pixels = np.empty((found.frames, found.size.height, found.size.width, 3), np.uint8)
+    number = 0
     try:
-        frames = list(_read(path, found))
+        for frame in itertools.islice(_read(path, found), found.frames):
+            frames[number] = frame
+            number += 1
     except (av.error.FFmpegError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RecipeError(f"{show(path.name)} breaks off or is damaged: {error}") from None
-    if not frames:
+    if not number:
         raise RecipeError(f"{show(path.name)} holds no frames")
-    return np.stack(frames), found
+    return frames[:number], found
 
 
 def _read(path: Path, found: Probe) -> Iterator[Any]:
     if path.is_dir():
-        for still in sorted(path.glob("[0-9]*.png")):
+        for still in list_stills(path):
             with Image.open(still, formats=["PNG"]) as picture:
                 yield _fit(np.asarray(picture.convert("RGB")), found)
     elif found.format in DEMUXERS:
@@ -52,9 +58,7 @@ def _read(path: Path, found: Probe) -> Iterator[Any]:
 
 def _read_video(path: Path, found: Probe) -> Iterator[Any]:
     with path.open("rb") as source, av.open(source, "r", format=DEMUXERS[found.format]) as file:
-        for number, frame in enumerate(file.decode(video=0)):
-            if number >= found.frames:  # no more than were counted
-                return
+        for frame in file.decode(video=0):
             yield _fit(frame.to_ndarray(format="rgb24"), found)
 
 

@@ -204,9 +204,14 @@ def _read_text(content: bytes) -> tuple[str, str]:
     return key.decode("latin-1"), rest[2:].split(b"\0", 2)[-1].decode(errors="replace")
 
 
+def list_stills(folder: Path) -> list[Path]:
+    """List the frames in a folder, the first one first."""
+    return sorted(still for still in folder.iterdir() if re.fullmatch(r"[0-9]{4,9}\.png", still.name))
+
+
 def _probe_folder(path: Path) -> Probe:
     """Take the stills of a folder as a clip; its rate is what the recipe says."""
-    stills = sorted(still for still in path.iterdir() if re.fullmatch(r"[0-9]{4,9}\.png", still.name))
+    stills = list_stills(path)
     if not stills:
         raise ValueError("the folder holds no 0001.png")
     first = _probe_file(stills[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import subprocess
 import time
 from pathlib import Path
 
@@ -18,8 +20,18 @@ def read_boot() -> str:
     """Name this start of the machine, so that leases of an earlier one are known to be over."""
     try:
         return BOOT.read_text().strip()
-    except OSError:  # no Linux: the day on which it started is near enough, and a restart within it expires by time
-        return str(round((time.time() - time.monotonic()) / 86_400))
+    except OSError:
+        return find_boot()
+
+
+@functools.cache
+def find_boot() -> str:
+    """Ask the system when it started, where there is no /proc; where it cannot tell, all starts are one, and leases run out."""
+    try:
+        asked = subprocess.run(["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return asked.stdout.strip() or "unknown"
 
 
 def read_time_s() -> float:

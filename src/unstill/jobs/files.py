@@ -64,7 +64,9 @@ class Folder:
         """Keep a picture by its content; give the name."""
         name = hashlib.sha256(data).hexdigest()
         place = self.pictures / name
-        if not place.exists():
+        if place.exists():
+            os.utime(place)  # an old one that no job names any more must not be swept before this job names it
+        else:
             aside = self.pictures / f"{ASIDE}{secrets.token_hex(8)}"
             write_through(aside, data)
             aside.replace(place)

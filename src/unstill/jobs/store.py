@@ -7,6 +7,7 @@ any more, however late it comes. It does not know what a job makes, nor who asks
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import sqlite3
 import threading
@@ -113,6 +114,10 @@ class Store:
             self._db = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
             self._prepare()
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"{path} cannot be opened: {error}", hint="another process is busy with it, or the disk is full"
+            ) from None
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"{path} cannot be read as a store of jobs: {error}", hint="move it away, or give another folder"
@@ -143,10 +148,13 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise StoreError(f"The jobs cannot be written: {error}", hint="free some space") from None
                 raise
-            self._db.execute("COMMIT")
 
     def _note(self, job: str, kind: str, data: Mapping[str, Any] | None = None) -> None:
         self._db.execute("INSERT INTO events (job, at_s, kind, data) VALUES (?, ?, ?, ?)",
@@ -250,6 +258,10 @@ class Store:
             above = waiting[at - 1]["place"] if at else below - 2
             # Of another priority the one above may have a later place: it comes first all the same.
             place = (above + below) / 2 if above < below else below - 1
+            if not (above < place < below or above >= below):  # halves of halves have no number between them any more
+                for number, row in enumerate(waiting):
+                    self._db.execute("UPDATE jobs SET place = ? WHERE id = ?", (number + last, row["id"]))
+                place = at + last - 0.5
             priority = next((self.get(row["id"]).priority for row in waiting if row["id"] == before), job.priority)
             self._db.execute("UPDATE jobs SET place = ?, priority = ? WHERE id = ?", (place, priority, id))
             self._note(id, "moved")
@@ -297,7 +309,7 @@ class Store:
             self._hold(job)
             self._db.execute(
                 "UPDATE jobs SET output = ?, output_sha256 = ?, output_bytes = ?, report = ?, progress = 1 WHERE id = ?",
-                (output.name, output.sha256, output.size_bytes, json.dumps(dict(output.report)), job.id),
+                (output.name, output.sha256, output.size_bytes, json.dumps(to_plain(output.report), allow_nan=False), job.id),
             )
             self._end(job.id, COMPLETED)
 
@@ -374,6 +386,17 @@ class Store:
         )
         self._db.execute("DELETE FROM events WHERE job = ? AND kind = 'progress'", (id,))  # nobody needs them again
         self._note(id, state, error)
+
+
+def to_plain(value: Any) -> Any:
+    """Make JSON of a report: numbers that are none become null."""
+    if isinstance(value, Mapping):
+        return {str(name): to_plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def read_job(row: sqlite3.Row) -> Job:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sqlite3
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from unstill.artifacts import Progress
-from unstill.errors import Cancelled, LostClaim, UnstillError
+from unstill.errors import Cancelled, LostClaim, RequestError, StoreError, UnstillError
 from unstill.jobs.files import Folder, hash_file
 from unstill.jobs.store import LEASE_S, Job, Output, Store
 
@@ -57,7 +59,7 @@ class Worker:
         self.parent = parent
         self.folder, self.device, self.lease_s = folder, device, lease_s
         self.store, self.name = Store(folder.store), name_worker(device)
-        self.leaves = threading.Event()
+        self.leaves = False  # no Event: a signal that comes while one is waited for would wait for itself
         self._keep: Keep | None = None  # the model stays loaded from job to job
 
     def run(self, most: int | None = None) -> None:
@@ -66,7 +68,8 @@ class Worker:
         while not self.is_leaving and (most is None or done < most):
             job = self.store.claim(self.name, self.lease_s)
             if job is None:
-                self.leaves.wait(IDLE_S)
+                self.store.expire(is_gone)
+                time.sleep(IDLE_S)
                 continue
             done += 1
             self.work(job)
@@ -74,7 +77,7 @@ class Worker:
     @property
     def is_leaving(self) -> bool:
         """Say whether no more work is to be done: somebody said so, or the server that started it is gone."""
-        return self.leaves.is_set() or (self.parent is not None and os.getppid() != self.parent)
+        return self.leaves or (self.parent is not None and os.getppid() != self.parent)
 
     def work(self, job: Job) -> None:
         """Make one clip, and let the store know how it ended."""
@@ -105,7 +108,9 @@ class Worker:
         from unstill.runs import Runs
 
         request = Request.from_mapping(job.knobs).replace(device=self.device)
-        place = self.folder.place_output(SUFFIXES[request.format])
+        if request.takes > 1 or request.format == "png":
+            raise RequestError("a job is one clip in one file", hint="leave takes and format png out")
+        place = self.folder.place_output(".webm" if request.codec == "vp9" else SUFFIXES[request.format])
         self._keep = self._keep or Keep()
         runs = Runs(self.folder.runs, every_s=KEEP_EVERY_S)
         clip = generate(request, self.folder.find_picture(job.picture), place, watch=hearing, load=self._keep, runs=runs)
@@ -126,7 +131,8 @@ class Hearing:
         """Note how far the run is; end it between two steps."""
         before = sum(share for name, share in list(SHARES.items())[: list(SHARES).index(progress.stage)])
         done = SHARES[progress.stage] * progress.done / max(progress.total, 1)
-        self._stage, self._progress = progress.stage, before + done
+        # A search makes several clips, and nobody knows how many: it never goes back.
+        self._stage, self._progress = progress.stage, max(self._progress, (before + done) * (0.5 if progress.of else 1))
         if self.is_lost:
             raise LostClaim("The job was given to another worker")
         if self.is_cancelled or self.worker.is_leaving:
@@ -153,6 +159,8 @@ class Hearing:
             except LostClaim:
                 self.is_lost = True
                 return
+            except (StoreError, sqlite3.Error):  # locked for long, or a full disk: while the lease lasts, the next may be heard
+                continue
             self.is_cancelled = self.is_cancelled or not goes_on
 
 
@@ -168,7 +176,7 @@ def main() -> None:
     worker = Worker(Folder(asked.folder).make(), asked.device, asked.lease_s, asked.parent)
 
     def leave(number: int, frame: FrameType | None) -> None:
-        worker.leaves.set()
+        worker.leaves = True
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal is for the server, which says what to do

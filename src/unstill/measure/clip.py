@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from unstill.artifacts import Measures
-from unstill.measure.flow import Flow, Shrunk, measure_length, shrink, track
+from unstill.measure.flow import Flow, Shrunk, measure_length, shrink, to_unit, track
 from unstill.measure.motion import (
     Camera,
     doubt_camera,
@@ -34,6 +34,7 @@ from unstill.measure.steady import (
 
 REPEATED = 0.15  # grey levels of change that rounding and a video's compression leave between equal frames
 MOVES = 4 * REPEATED  # what a clip changes by otherwise, where a repeated frame is a fault and not a pause
+PLAIN = 1 / GREYS  # of contrast: less is one colour
 SHOWN_DIGITS = 3
 
 
@@ -52,14 +53,17 @@ def measure_clip(frames_FCHW: Tensor, picture_CHW: Tensor | None = None, device:
         "light_greys": small.light_FHW.mean((1, 2)) * GREYS,
     }
     bands = measure_bands(small)
+    is_plain = float(small.light_FHW[0].std()) < PLAIN  # of one colour: everything is a band and a repeat of itself
+    if is_plain:
+        numbers["repeats"] = 0
     kinds = (bands.black_percent, bands.mirrored_percent, bands.stretched_percent)
     return Measures(
         **{name: _plain(value) for name, value in numbers.items()},
         sharpness=_plain(curves["sharpness"][-1]),
         saturation=_plain(curves["saturation"][-1]),
         contrast=_plain(curves["contrast"][-1]),
-        band_percent=round(max(max(kind.values()) for kind in kinds), 1),
-        fidelity_db=None if picture_CHW is None else round(measure_fidelity_db(frames_FCHW[0], picture_CHW), 2),
+        band_percent=0.0 if is_plain else round(max(max(kind.values()) for kind in kinds), 1),
+        fidelity_db=None if picture_CHW is None else round(measure_fidelity_db(to_unit(frames_FCHW[0]), picture_CHW), 2),
         curves={name: tuple(_plain(value) for value in curve) for name, curve in curves.items()},
     )
 
@@ -127,5 +131,5 @@ def _plain(value: Any) -> Any:
 
 
 def to_frames(pixels_FHWC: Tensor) -> Tensor:
-    """Turn bytes into what is measured, float32 [F, C, H, W] in 0–1."""
-    return pixels_FHWC.permute(0, 3, 1, 2).float() / GREYS
+    """View bytes as what is measured, [F, C, H, W]."""
+    return pixels_FHWC.permute(0, 3, 1, 2)

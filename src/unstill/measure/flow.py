@@ -63,9 +63,14 @@ def shrink(frames_FCHW: Tensor, device: str | torch.device = "cpu") -> Shrunk:
             return F.avg_pool2d(frame_BCHW, 2)
         return F.interpolate(frame_BCHW, size=(high, wide), mode="bilinear", antialias=True, align_corners=False)
 
-    small = torch.cat([average(frame_CHW[None].to(device)) for frame_CHW in frames_FCHW])
+    small = torch.cat([average(to_unit(frame_CHW[None].to(device))) for frame_CHW in frames_FCHW])
     unit = (UNIT_PIXELS / (rows * columns)) ** 0.5
     return Shrunk(small, to_light(small), (columns / wide * unit, rows / high * unit))
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """Give bytes as float32 from 0 to 1, and floats as they are; one frame at a time needs no memory to speak of."""
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
 
 
 def to_light(frames_FCHW: Tensor) -> Tensor:

@@ -12,11 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unstill.measure.flow import Flow, Shrunk, look_up, to_light
+from unstill.measure.flow import Flow, Shrunk, look_up, to_light, to_unit
 
 GREYS = 255.0
 BLOCKS = (9, 16)  # light is compared in blocks of 64x64 px: resampling and grain cancel there, light does not
+SMALLEST = 4  # pixels that sharpness takes
 MARGIN = 0.06  # of each side is left out where sharpness is measured: borders are measured on their own
+FAINT = 0.5 / GREYS  # contrast or edges of less are what rounding leaves
+PALE = 4 / GREYS  # mean chroma of less is grey with a cast
 DARK = 4 / GREYS  # black that went through a video's compression
 WIDEST = 0.125  # of the side: bands are looked for up to here
 NARROWEST = 8  # columns of about 512, 1.6 % of the side: smooth pictures hold narrower mirrors of their own
@@ -93,25 +96,31 @@ def measure_sharpness(frames_FCHW: Tensor, device: str | torch.device = "cpu") -
     """Give each frame's variance of the Laplacian as a share of the first frame's, borders left out, [F]."""
     values = []
     for frame_CHW in frames_FCHW:  # one at a time stays in the cache
-        light = to_light(frame_CHW[None].to(device))[0]
+        light = to_light(to_unit(frame_CHW[None].to(device)))[0]
         high, wide = (round(side * MARGIN) for side in light.shape)
         light = light[high : light.shape[0] - high, wide : light.shape[1] - wide]
+        if min(light.shape) < SMALLEST:
+            return torch.ones(len(frames_FCHW))
         around = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:]
         values.append((around - 4 * light[1:-1, 1:-1]).var())
-    variance_F = torch.stack(values)
-    return variance_F / variance_F[0].clamp(min=1e-12)
+    return _share(torch.stack(values), FAINT**2)
 
 
 def measure_contrast(clip: Shrunk) -> Tensor:
     """Give each frame's spread of luminance (standard deviation) as a share of the first frame's, [F]."""
-    spread_F = clip.light_FHW.flatten(1).std(1)
-    return spread_F / spread_F[0].clamp(min=1e-6)
+    return _share(clip.light_FHW.flatten(1).std(1), FAINT)
 
 
 def measure_saturation(clip: Shrunk) -> Tensor:
     """Give each frame's mean distance between its strongest and weakest channel as a share of the first frame's, [F]."""
     chroma_F = (clip.colour_FCHW.amax(1) - clip.colour_FCHW.amin(1)).mean((1, 2))
-    return chroma_F / chroma_F[0].clamp(min=1e-6)
+    return _share(chroma_F, PALE)
+
+
+def _share(value_F: Tensor, least: float) -> Tensor:
+    """Give each frame's value as a share of the first one's; where that has next to nothing there is nothing to lose."""
+    is_there = bool(value_F.isfinite().all()) and float(value_F[0]) >= least
+    return value_F / value_F[0] if is_there else torch.ones_like(value_F)
 
 
 def measure_fidelity_db(first_CHW: Tensor, picture_CHW: Tensor) -> float:

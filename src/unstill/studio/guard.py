@@ -49,6 +49,7 @@ class Guard:
         started = False
 
         async def tell(message: Message) -> None:
+            """Send an answer with the headers that all have."""
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
