@@ -12,7 +12,8 @@ import pytest
 
 from unstill.formats.frames import read_frames
 from unstill.jobs.files import Folder, hash_file
-from unstill.jobs.store import Order, Store
+from unstill.jobs.records import Order
+from unstill.jobs.store import Store
 from unstill.jobs.worker import Worker
 
 HARBOUR = Path(__file__).parents[2] / "examples" / "harbour.jpg"

@@ -12,8 +12,9 @@ import pytest
 from unstill.errors import JobConflict, JobMissing, LostClaim, QueueFull, StoreError
 from unstill.jobs import clock, states, store
 from unstill.jobs.files import Folder, hold_folder
+from unstill.jobs.records import Order, Output
 from unstill.jobs.states import MOVES, STATES, draw_diagram
-from unstill.jobs.store import Order, Output, Store
+from unstill.jobs.store import Store
 
 ORDER = Order({"motion": 100}, "a" * 64, "boat.jpg")
 OUTPUT = Output("clip.mp4", "b" * 64, 1234, {"frames": 3})

@@ -12,7 +12,7 @@ from unstill.cli.help import Command
 
 if TYPE_CHECKING:
     from unstill.jobs.files import Folder
-    from unstill.jobs.store import Job
+    from unstill.jobs.records import Job
 
 SHOWN = 20
 

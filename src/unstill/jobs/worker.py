@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 from unstill.artifacts import Progress
 from unstill.errors import Cancelled, LostClaim, RequestError, StoreError, UnstillError
 from unstill.jobs.files import Folder, hash_file
-from unstill.jobs.store import LEASE_S, Job, Output, Store
+from unstill.jobs.records import Job, Output
+from unstill.jobs.store import LEASE_S, Store
 
 if TYPE_CHECKING:
     from unstill.engine import Keep

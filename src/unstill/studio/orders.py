@@ -13,7 +13,7 @@ from typing import Any
 
 from unstill.catalog.known import CATALOG
 from unstill.errors import RequestError
-from unstill.jobs.store import Order
+from unstill.jobs.records import Order
 from unstill.request import BUNDLED, PRESETS, Request
 
 OWN = {"prompt", "seconds", "priority", "title"}  # fields that are no knobs

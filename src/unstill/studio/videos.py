@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from unstill.jobs.records import Event, Job
 from unstill.jobs.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
-from unstill.jobs.store import Event, Job
 
 STATUS = {QUEUED: "queued", RUNNING: "in_progress", COMPLETED: "completed", FAILED: "failed", CANCELLED: "failed"}
 CANCELLED_ERROR = {"code": "cancelled", "message": "It was cancelled"}
