@@ -59,7 +59,7 @@ def test_a_clean_pan_has_no_fault():
         ({"flicker_greys": 2.0, "alternates": -0.9}, "flicker", "fp32"),
         ({"flicker_greys": 2.0}, "flicker", "steps"),
         ({"local_flicker_greys": 3.0}, "flicker", "motion"),
-        ({"fade_greys": 4.0}, "fade", "guidance"),
+        ({"fade_greys": 4.0, "curves": {"motion_px": (1.0,) * 5, "light_greys": (100.0, 120.0)}}, "fade", "guidance"),
         ({"sharpness": 0.3}, "soft", "noise"),
         ({"saturation": 1.5}, "colour", "guidance"),
         ({"contrast": 0.7}, "colour", "guidance"),
@@ -71,6 +71,21 @@ def test_each_number_has_its_verdict_and_a_cure(numbers, name, cure):
     verdicts = judge(changed(**numbers))
     assert [verdict.name for verdict in verdicts] == [name]
     assert cure in verdicts[0].cure
+
+
+def test_a_push_in_is_not_called_soft_for_being_larger():
+    pushed = {"zoom_percent": 1.0, "sharpness": 0.45, "curves": {"motion_px": (1.0,) * 24}}
+    assert judge(changed(**pushed)) == ()
+    assert [verdict.name for verdict in judge(changed(**{**pushed, "sharpness": 0.1}))] == ["soft"]
+
+
+def test_a_scene_of_level_layers_has_no_bands():
+    """A sky, hills and water: from column to column little changes, and when a house leaves the frame even less."""
+    layers = torch.linspace(0.2, 0.9, 288)[:, None].expand(288, 512) + 0.1 * (torch.arange(288)[:, None] % 40 < 20)
+    scene = layers.expand(3, -1, -1).clone()
+    scene[:, 120:200, 20:60] = grain(2, (80, 40))
+    scene[:, :, 300:] = 0.5 * scene[:, :, 300:] + 0.5 * grain(4, (288, 212))
+    assert judge(measure_clip(travel(scene, 12, pan=(-4.0, 0.0))[..., :440])) == ()
 
 
 def test_a_thing_that_moves_alone_is_no_still():

@@ -152,16 +152,18 @@ def _find_black(light_FHW: Tensor) -> Tensor:
 
 
 def _find_stretched(light_FHW: Tensor) -> Tensor:
-    """Count columns at the left that repeat one column, [F]: from one to the next next to nothing changes, along them much.
+    """Count columns at the left that repeat one column, [F]: from one to the next next to nothing changes.
 
-    A plain sky changes little either way, and is left alone.
+    Along them much does, unlike in a plain sky; and in what follows too, unlike in a scene of level layers.
     """
     reach = round(light_FHW.shape[2] * WIDEST)
-    part = light_FHW[:, :, : reach + 1]
+    part = light_FHW[:, :, : 3 * reach]
     across_FW = (part[:, :, 1:] - part[:, :, :-1]).abs().mean(1)
     along_FW = (part[:, 1:] - part[:, :-1]).abs().mean(1)[:, :-1]
-    shows_FW = part.amax(1)[:, :-1] >= DARK
-    same_F = _run((across_FW < COPY * along_FW) & shows_FW & (along_FW > FLAT))
+    usual_F1 = across_FW.median(1, keepdim=True).values
+    is_same_FW = (across_FW < COPY * along_FW) & (across_FW < COPY * usual_F1)
+    shows_FW = (part.amax(1)[:, :-1] >= DARK) & (along_FW > FLAT) & (usual_F1 > FLAT)
+    same_F = _run((is_same_FW & shows_FW)[:, :reach])
     return torch.where(same_F + 1 >= NARROWEST, same_F + 1, 0)
 
 

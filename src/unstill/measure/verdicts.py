@@ -74,7 +74,10 @@ def _judge_light(found: Measures) -> Iterator[Verdict]:
     elif light > FLICKER_GREYS or found.local_flicker_greys > 2 * FLICKER_GREYS:
         yield _explain_flicker(found)
     total = found.fade_greys * len(found.curves.get("motion_px", ()))
-    if abs(total) > FADE_GREYS and abs(found.fade_greys) > light:
+    whole = found.curves.get("light_greys", (0.0,))
+    # What loses contrast fades where it is bright and grows where it is dark: the frame as a whole must go along.
+    is_whole = abs(whole[-1] - whole[0]) > FADE_GREYS / 2 and (whole[-1] > whole[0]) == (total > 0)
+    if abs(total) > FADE_GREYS and abs(found.fade_greys) > light and is_whole:
         what = f"it gets {'brighter' if total > 0 else 'darker'} by {abs(total):.0f} grey levels"
         yield Verdict("fade", what, "less noise or guidance, or fewer frames")
 
@@ -95,7 +98,9 @@ def _judge_drift(found: Measures) -> Iterator[Verdict]:
     has_bands = found.band_percent > BAND_PERCENT and not found.black_frames
     if has_bands:
         yield Verdict("bands", f"a band of {found.band_percent:.0f} % grows at a border", "less motion, or another size")
-    sharpness = found.sharpness / max(found.contrast, 0.1) ** 2  # what loses contrast has its edges still
+    # What loses contrast has its edges still, and what is pushed in on shows each of them over more pixels.
+    grown = max(1.0, 1 + found.zoom_percent / 100) ** len(found.curves.get("motion_px", ()))
+    sharpness = found.sharpness / max(found.contrast, 0.1) ** 2 * grown**4
     if sharpness < SOFT and not found.black_frames:
         what = f"it gets soft: the last frame has {sharpness:.0%} of the first one's sharpness"
         yield Verdict("soft", what, "less motion, less noise, more guidance at the last frame")
