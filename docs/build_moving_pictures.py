@@ -15,7 +15,7 @@ from PIL import Image
 
 from unstill import animate
 from unstill.engine import Keep
-from unstill.generate import foresee, ignore, run_steps
+from unstill.generate import Sampling, foresee, ignore
 from unstill.model.field import unpack
 from unstill.request import Request
 from unstill.values import Size
@@ -64,7 +64,7 @@ def zoom(frame_HWC: Frame) -> Frame:
 def draw_field(picture: Path, keep: Keep) -> Frame:
     """Paint what the network made for a push: red is motion to the right, green is down, blue is near."""
     image, plan = foresee(Request(model="pocket", camera="push", seed=1, size=Size(512, 288)), picture)
-    latents = run_steps(plan, image, keep(plan), ignore)
+    latents = Sampling(image, keep(plan), ignore).go_on(plan)
     field_CHW = unpack(latents.values_BFCHW[0])[-1].cpu()
     colours = (0.5 + STRENGTH * field_CHW).clamp(0, 1).permute(1, 2, 0)
     small = Image.fromarray((colours * 255).round().byte().numpy())
