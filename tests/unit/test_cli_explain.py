@@ -7,7 +7,8 @@ import pytest
 
 from unstill.cli import main
 from unstill.cli.explain import TOOLS
-from unstill.request import Request, equivalents, settle
+from unstill.equivalents import equivalents
+from unstill.request import Request, settle
 
 
 @pytest.fixture(autouse=True)

@@ -83,7 +83,7 @@ def run(request: Request, target: Target, manner: Manner, *, before: tuple[str, 
     started = time.perf_counter()
     with hear(manner.debug) as heard:
         clip, told = make(request, target, manner)
-    clip = replace(clip, report=replace(clip.report, warnings=(*before, *clip.report.warnings, *heard)))
+    clip = replace(clip, report=replace(clip.report, warnings=(*before, *clip.report.warnings, *dict.fromkeys(heard))))
     tell(clip, manner, time.perf_counter() - started, told=(*before, *told))
     return clip
 
@@ -96,7 +96,7 @@ def hear(debug: bool) -> Iterator[list[str]]:
 
     def note(message: Warning | str, category: type[Warning], filename: str, *place: Any, **more: Any) -> None:
         if Path(filename).is_relative_to(Path(unstill.__file__).parent):
-            heard.extend([str(message)] if str(message) not in heard else [])  # takes are written alike
+            heard.append(str(message))
         elif debug:
             show_others(message, category, filename, *place, **more)
 

@@ -50,9 +50,9 @@ def serve(host: str, port: int, data: str | None, devices: tuple[str, ...], queu
     folder = Folder(find_data() if data is None else Path(data)).make()
     with hold_folder(folder, f"process {os.getpid()} at http://{host}:{port}"):
         store = Store(folder.store)
-        workers = Workers(folder, store, devices or find_devices())
+        workers = Workers(folder, store, devices or find_devices(), keep_s=keep_days * 86_400)
         workers.start()
-        service = Service(folder, store, queue, keep_days * 86_400, lambda: workers.is_alive)
+        service = Service(folder, store, queue, workers.keep_s, lambda: workers.is_alive)
         output.say(f"http://{host}:{port}/v1/videos, working on {', '.join(workers.devices)}, jobs in {folder.root}")
         try:
             uvicorn.run(make_app(service, host, key), host=host, port=port, log_level="debug" if debug else "warning",

@@ -10,7 +10,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from unstill.jobs.clock import read_time_s
 from unstill.jobs.files import Folder
+from unstill.jobs.states import FINAL
 from unstill.jobs.store import LEASE_S, Store
 from unstill.jobs.worker import is_gone
 
@@ -22,7 +24,8 @@ LONGEST_PAUSE_S = 30.0  # before a worker that dies at once is started again
 class Workers:
     """Keep workers running, take back what dead ones held, and sweep what nobody names."""
 
-    def __init__(self, folder: Folder, store: Store, devices: Sequence[str], lease_s: float = LEASE_S) -> None:
+    def __init__(self, folder: Folder, store: Store, devices: Sequence[str], keep_s: float, lease_s: float = LEASE_S) -> None:
+        self.keep_s = keep_s
         self.folder, self.store, self.devices, self.lease_s = folder, store, devices, lease_s
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._deaths: dict[str, int] = dict.fromkeys(devices, 0)
@@ -82,6 +85,9 @@ class Workers:
             self._start(device)
 
     def sweep(self) -> None:
-        """Remove files that no job names."""
+        """Forget jobs that were kept long enough, and remove files that no job names."""
+        for job in self.store.list_jobs(limit=2**31, states=FINAL):
+            if job.ended_s is not None and read_time_s() - job.ended_s > self.keep_s:
+                self.store.delete(job.id)  # its clip goes with the files that no job names
         jobs = self.store.list_jobs(limit=2**31)
         self.folder.sweep([job.output for job in jobs if job.output], [job.picture for job in jobs])
