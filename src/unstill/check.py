@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from unstill.artifacts import Frames, Plan, PreparedImage, Report, View
+from unstill.artifacts import Frames, Measures, Plan, PreparedImage, Report, View
+from unstill.engine.memory_errors import is_memory
 from unstill.errors import ResultError
 from unstill.measure.clip import measure_clip
 from unstill.measure.steady import measure_fidelity_db
@@ -24,10 +25,10 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
     """Refuse frames that are not finite, black or of one colour; report the others' numbers."""
     values_FCHW, picture_CHW = frames.values_FCHW, _kept_picture(image, frames.view)
     refuse_broken(values_FCHW, picture_CHW)
-    found = measure_clip(values_FCHW, picture_CHW, plan.device) if plan.request.measure else None
+    found, said = measure(plan, values_FCHW, picture_CHW) if plan.request.measure else (None, ())
     change = (values_FCHW[1:] - values_FCHW[:-1]).abs().mean().item() * GREY_LEVELS
     verdicts = () if found is None else judge(found)
-    warnings = [*plan.warnings, *(f"{verdict.text}: {verdict.cure}" for verdict in verdicts)]
+    warnings = [*plan.warnings, *(f"{verdict.text}: {verdict.cure}" for verdict in verdicts), *said]
     if found is None and change < STILL:
         warnings.append(f"the clip stands still ({change:.2f} grey levels of change): --fix-still, or --want-motion natural")
     return Report(
@@ -44,6 +45,19 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
         moves="" if found is None else describe_motion(found, tell_asked(plan)),
         warnings=tuple(warnings),
     )
+
+
+def measure(plan: Plan, values_FCHW: torch.Tensor, picture_CHW: torch.Tensor) -> tuple[Measures | None, tuple[str, ...]]:
+    """Measure the clip, on the CPU where the device has too little memory; no clip is lost for want of its measures."""
+    said: tuple[str, ...] = ()
+    for device in (plan.device, "cpu"):
+        try:
+            return measure_clip(values_FCHW, picture_CHW, device), said
+        except (RuntimeError, MemoryError) as error:
+            if not is_memory(error):
+                raise
+            said = ("memory ran out while the clip was measured: it was measured again on the CPU",)
+    return None, ("memory ran out while the clip was measured: nothing is known of its motion",)
 
 
 def tell_asked(plan: Plan) -> str:

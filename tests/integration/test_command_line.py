@@ -305,7 +305,7 @@ def test_a_clip_is_repeated_by_its_recipe(animate, name, miniature, place, capsy
     answer = json.loads(capsys.readouterr().out.partition("\n")[2])
     assert Path(answer["path"]).suffix == Path(name).suffix
     assert (place / answer["path"]).read_bytes() == (place / name).read_bytes()
-    assert not any("picture" in warning for warning in answer["warnings"])
+    assert not any("recipe" in warning for warning in answer["warnings"])
 
 
 @pytest.mark.parametrize("picture", ["harbour.v2.png", "photo.png", ".hidden"])
@@ -355,7 +355,9 @@ def test_a_picture_comes_in_and_a_clip_goes_out_through_pipes(start, miniature, 
     assert process.returncode == 0, err
     assert out.startswith(b"GIF89a")
     assert out.endswith(b";")
-    assert {line.split(":")[0] for line in err.decode().splitlines()} <= {"warning"}
+    *warnings, moves = err.decode().splitlines()
+    assert {line.split(":")[0] for line in warnings} <= {"warning"}
+    assert "px/frame" in moves
     assert list_names(place) == ["photo.png"]
 
 
