@@ -40,7 +40,8 @@ def serve(host: str, port: int, data: str | None, devices: tuple[str, ...], queu
     try:
         import uvicorn
 
-        from unstill.studio.app import Service, make_app
+        from unstill.studio.app import make_app
+        from unstill.studio.service import Service
     except ModuleNotFoundError as error:
         raise RequestError(f"Serving needs {error.name}", hint="pip install 'unstill[serve]'") from None
     from unstill.jobs.files import Folder, hold_folder

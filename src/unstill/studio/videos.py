@@ -1,62 +1,128 @@
-"""A job as clients of `/v1/videos` see it. Paths, workers and claims stay inside."""
+"""The routes of `/v1/videos`: clips are asked for, looked at, fetched, deleted. How they are made they do not know."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from unstill.jobs.records import Event, Job
-from unstill.jobs.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
+from fastapi import Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
-STATUS = {QUEUED: "queued", RUNNING: "in_progress", COMPLETED: "completed", FAILED: "failed", CANCELLED: "failed"}
-CANCELLED_ERROR = {"code": "cancelled", "message": "It was cancelled"}
-POLL_MS = 500
-TYPES = {"mp4": "video/mp4", "webm": "video/webm", "gif": "image/gif", "webp": "image/webp", "apng": "image/apng"}
+from unstill.errors import PictureError, RequestError
+from unstill.jobs.states import COMPLETED, FINAL
+from unstill.studio.orders import read_order
+from unstill.studio.pictures import purify, read_data_url
+from unstill.studio.service import service_of
+from unstill.studio.shapes import POLL_MS, TYPES, show_video
 
-
-def show_video(job: Job, *, keep_s: float | None = None, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """Give a job in the shape of a video object, with fields of our own beside those that every client knows."""
-    report, knobs = job.report or {}, job.knobs
-    frames, rate = report.get("frames") or knobs.get("frames"), read_rate(job)
-    error = job.error or (CANCELLED_ERROR if job.state == CANCELLED else None)
-    return {
-        "id": job.id,
-        "object": "video",
-        "model": knobs.get("model", "auto"),
-        "status": STATUS[job.state],
-        "progress": 100 if job.state == COMPLETED else int(100 * job.progress),
-        "created_at": int(job.created_s),
-        "completed_at": int(job.ended_s) if job.state == COMPLETED and job.ended_s else None,
-        "expires_at": int(job.ended_s + keep_s) if keep_s and job.ended_s else None,
-        "seconds": f"{frames / rate:.2f}".rstrip("0").rstrip(".") if frames and rate else "",
-        "size": str(report.get("size") or knobs.get("size") or ""),
-        "error": {"code": str(error.get("code")), "message": str(error.get("message"))} if error else None,
-        "state": job.state,
-        "stage": job.stage,
-        "title": job.title,
-        "seed": knobs_of(job).get("seed"),
-        "bytes": job.output_bytes,
-        "moves": report.get("moves"),
-        "warnings": [*warnings, *report.get("warnings", [])],
-        "knobs": dict(knobs),
-    }
+MOST_LISTED = 100
 
 
-def read_rate(job: Job) -> float:
-    """Give the rate at which the clip's own frames play."""
-    knobs = knobs_of(job)
-    return float(knobs.get("play_fps") or knobs.get("fps") or 0)
+async def create(request: Request) -> Response:
+    """Take a picture and knobs, and answer with a job that waits."""
+    service, key = service_of(request), request.headers.get("idempotency-key")
+    fields, upload = await read_fields(request)
+    async with service.decoding:
+        picture = await asyncio.to_thread(purify, upload)
+    ticket = await asyncio.to_thread(read_order, fields, picture, service.folder.keep_picture, key)
+    job = await asyncio.to_thread(service.store.submit, ticket.order, service.cap)
+    return answer_video(show_video(job, keep_s=service.keep_s, warnings=ticket.warnings))
 
 
-def knobs_of(job: Job) -> dict[str, Any]:
-    """Give the knobs as they were settled, once that is known."""
-    settled = (job.report or {}).get("knobs")
-    return dict(settled) if isinstance(settled, dict) else dict(job.knobs)
+async def read_fields(request: Request) -> tuple[dict[str, Any], bytes]:
+    """Read a form or a JSON object: its fields, and the picture in it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        fields = read_json(await request.body())
+        reference = fields.pop("input_reference", None)
+        given = reference.get("image_url") if isinstance(reference, Mapping) else None
+        if not isinstance(given, str):
+            raise PictureError(
+                "input_reference is missing", hint='{"input_reference": {"image_url": "data:image/png;base64,…"}}'
+            )
+        return fields, read_data_url(given)
+    async with request.form(max_files=1, max_fields=100, max_part_size=34 * 2**20) as form:
+        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        file = form.get("input_reference")
+        url = fields.pop("input_reference[image_url]", None)
+        if isinstance(file, UploadFile):
+            return fields, await file.read()
+    if url is None:
+        raise PictureError("input_reference is missing", hint="send a picture as the file input_reference")
+    return fields, read_data_url(url)
 
 
-def show_event(event: Event) -> str:
-    """Write an event as a server sends it."""
-    import json
+def read_json(body: bytes) -> dict[str, Any]:
+    """Read an object of plain values."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RequestError("The body is no JSON") from None
+    if not isinstance(found, dict):
+        raise RequestError("The body must be a JSON object")
+    return found
 
-    data = json.dumps({"video": event.job, "kind": event.kind, "at": event.at_s, **event.data})
-    return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
+
+def list_videos(request: Request, after: str | None = None, limit: str = "20", order: str = "desc") -> Response:
+    """Give a page of clips."""
+    service = service_of(request)
+    if not limit.isdecimal() or not 1 <= int(limit) <= MOST_LISTED or order not in ("asc", "desc"):
+        raise RequestError([f"limit must be a whole number from 1 to {MOST_LISTED}, and order asc or desc"])
+    jobs = service.store.list_jobs(after=after, limit=int(limit) + 1, newest_first=order == "desc")
+    shown = [show_video(job, keep_s=service.keep_s) for job in jobs[: int(limit)]]
+    ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {"first_id": None, "last_id": None}
+    return JSONResponse({"object": "list", "data": shown, "has_more": len(jobs) > int(limit), **ends})
+
+
+def retrieve(request: Request, id: str) -> Response:
+    """Give a clip's state."""
+    service = service_of(request)
+    return answer_video(show_video(service.store.get(id), keep_s=service.keep_s))
+
+
+def delete(request: Request, id: str) -> Response:
+    """Delete a clip and its file; a job that has not ended is cancelled and deleted once it has."""
+    service = service_of(request)
+    if service.store.get(id).state not in FINAL:
+        job = service.store.cancel(id)
+        if job.state not in FINAL:
+            return JSONResponse({"id": id, "object": "video.deleted", "deleted": False}, status_code=202)
+    gone = service.store.delete(id)
+    if gone.output is not None:
+        (service.folder.outputs / gone.output).unlink(missing_ok=True)
+    return JSONResponse({"id": id, "object": "video.deleted", "deleted": True})
+
+
+def content(request: Request, id: str, variant: str = "video") -> Response:
+    """Give the clip's file."""
+    service = service_of(request)
+    job = service.store.get(id)
+    if variant != "video":
+        raise RequestError("variant must be video")
+    if job.state != COMPLETED or job.output is None:
+        raise HTTPException(409, f"The clip is {job.state}, and has no content yet")
+    place = service.folder.outputs / job.output
+    if not place.exists():
+        raise HTTPException(410, "The clip is no longer kept")
+    kind = place.suffix.removeprefix(".")
+    return FileResponse(place, media_type=TYPES[kind], filename=f"{id}.{kind}", headers={"etag": f'"{job.output_sha256}"'})
+
+
+def cancel(request: Request, id: str) -> Response:
+    """Cancel a clip, at once or within a step."""
+    service = service_of(request)
+    return answer_video(show_video(service.store.cancel(id), keep_s=service.keep_s))
+
+
+def retry(request: Request, id: str) -> Response:
+    """Let a clip wait again."""
+    service = service_of(request)
+    return answer_video(show_video(service.store.retry(id), keep_s=service.keep_s))
+
+
+def answer_video(video: dict[str, Any]) -> Response:
+    """Answer with a clip's state, and when to ask again."""
+    return JSONResponse(video, headers={"openai-poll-after-ms": str(POLL_MS)})
