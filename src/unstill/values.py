@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 Reader = Callable[[Any], Any]
 
@@ -97,30 +97,52 @@ def show(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def whole(low: int, high: int) -> Reader:
-    """Make a reader of whole numbers from low to high."""
-    wanted = f"must be a whole number from {low} to {high}"
+@dataclass(frozen=True)
+class Between:
+    """A reader of numbers from `least` to `most`; `kind` is what such a number is called."""
 
-    def read(value: Any) -> int:
-        number = _number(value, wanted)
-        if number != int(number) or not low <= number <= high:
-            raise ValueError(f"{wanted}, not {show(value)}")
-        return int(number)
+    least: float
+    most: float
+    kind: ClassVar[str] = "number"
 
-    return read
+    @property
+    def wanted(self) -> str:
+        return f"must be a {self.kind} from {self.least:g} to {self.most:g}"
 
-
-def number(low: float, high: float) -> Reader:
-    """Make a reader of numbers from low to high."""
-    wanted = f"must be a number from {low:g} to {high:g}"
-
-    def read(value: Any) -> float:
-        found = float(_number(value, wanted))
-        if not low <= found <= high:
-            raise ValueError(f"{wanted}, not {show(value)}")
+    def __call__(self, value: Any) -> float:
+        found = float(_number(value, self.wanted))
+        if not self.least <= found <= self.most:
+            raise ValueError(f"{self.wanted}, not {show(value)}")
         return found
 
-    return read
+
+@dataclass(frozen=True)
+class WholeBetween(Between):
+    """A reader of whole numbers."""
+
+    least: int
+    most: int
+    kind: ClassVar[str] = "whole number"
+
+    @property
+    def wanted(self) -> str:
+        return f"must be a {self.kind} from {self.least} to {self.most}"
+
+    def __call__(self, value: Any) -> int:
+        number = _number(value, self.wanted)
+        if number != int(number) or not self.least <= number <= self.most:
+            raise ValueError(f"{self.wanted}, not {show(value)}")
+        return int(number)
+
+
+def whole(low: int, high: int) -> WholeBetween:
+    """Make a reader of whole numbers from low to high."""
+    return WholeBetween(low, high)
+
+
+def number(low: float, high: float) -> Between:
+    """Make a reader of numbers from low to high."""
+    return Between(low, high)
 
 
 def one_of(*choices: str, spellings: dict[str, str] | None = None) -> Reader:

@@ -46,6 +46,7 @@ def serve(host: str, port: int, data: str | None, devices: tuple[str, ...], queu
         raise RequestError(f"Serving needs {error.name}", hint="pip install 'unstill[serve]'") from None
     from unstill.jobs.files import Folder, hold_folder
     from unstill.jobs.store import Store
+    from unstill.studio.planner import Planner
     from unstill.studio.workers import Workers
 
     folder = Folder(find_data() if data is None else Path(data)).make()
@@ -53,12 +54,14 @@ def serve(host: str, port: int, data: str | None, devices: tuple[str, ...], queu
         store = Store(folder.store)
         workers = Workers(folder, store, devices or find_devices(), keep_s=keep_days * 86_400)
         workers.start()
-        service = Service(folder, store, queue, workers.keep_s, lambda: workers.is_alive)
-        output.say(f"http://{host}:{port}/v1/videos, working on {', '.join(workers.devices)}, jobs in {folder.root}")
+        planner = Planner(folder, workers.devices[0])
+        service = Service(folder, store, queue, workers.keep_s, planner=planner, is_ready=lambda: workers.is_alive)
+        output.say(f"http://{host}:{port} (and /v1/videos), working on {', '.join(workers.devices)}, jobs in {folder.root}")
         try:
             uvicorn.run(make_app(service, host, key), host=host, port=port, log_level="debug" if debug else "warning",
                         timeout_graceful_shutdown=5, h11_max_incomplete_event_size=65_536)  # fmt: skip
         finally:
+            planner.close()
             workers.stop()
             store.close()
 

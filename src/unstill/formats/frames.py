@@ -43,6 +43,12 @@ def read_frames(path: Path) -> tuple[Pixels, Probe]:
     return frames[:number], found
 
 
+def walk_frames(path: Path) -> tuple[Iterator[Any], Probe]:
+    """Read frames one after the other, for whoever needs a few of many; and what the file tells."""
+    found = probe(path)
+    return _read(path, found), found
+
+
 def _read(path: Path, found: Probe) -> Iterator[Any]:
     if path.is_dir():
         for still in list_stills(path):

@@ -1,8 +1,8 @@
 """The folder of a server: its jobs, the pictures that came in, the clips that go out, and the runs that can go on.
 
-    jobs.sqlite        the store             pictures/<sha256>     as they came, by their content
-    outputs/<token>.mp4                      runs/                 steps of runs under way
-    server.lock        who serves this folder
+    jobs.sqlite        the store             pictures/<sha256>     as they came, by their content, and made small
+    outputs/<token>.mp4, and stills of it    runs/                 steps of runs under way
+    server.lock        who serves this folder                      previews/<job>.jpg    what the last step shows
 
 It does not know what a job is.
 """
@@ -20,10 +20,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unstill.errors import StoreError
+from unstill.errors import PictureError, StoreError
 
 ASIDE = ".part-"  # how the names of files begin that are not whole yet
 OLD_S = 3600.0  # a file that has not been whole for so long never will be
+WAITS = 24  # times as long, a day, a picture may wait for somebody to decide what is made of it
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -49,10 +50,18 @@ class Folder:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    @property
+    def previews(self) -> Path:
+        return self.root / "previews"
+
+    def place_preview(self, job: str) -> Path:
+        """Say where the preview of a job is, if there is one."""
+        return self.previews / f"{job}.jpg"
+
     def make(self) -> Folder:
         """Make what is missing, for this user alone."""
         try:
-            for folder in (self.root, self.pictures, self.outputs, self.runs):
+            for folder in (self.root, self.pictures, self.outputs, self.runs, self.previews):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not os.access(self.root, os.W_OK):
                 raise PermissionError(13, "it cannot be written to")
@@ -67,32 +76,51 @@ class Folder:
         if place.exists():
             os.utime(place)  # an old one that no job names any more must not be swept before this job names it
         else:
-            aside = self.pictures / f"{ASIDE}{secrets.token_hex(8)}"
-            write_through(aside, data)
-            aside.replace(place)
-            flush_folder(self.pictures)
+            self.publish(place, data)
         return name
+
+    def publish(self, place: Path, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        aside = place.with_name(f"{ASIDE}{secrets.token_hex(8)}")
+        write_through(aside, data)
+        aside.replace(place)
+        flush_folder(place.parent)
 
     def find_picture(self, name: str) -> Path:
         """Give the place of a kept picture; names are digests, so that none of them leads elsewhere."""
         if not DIGEST.fullmatch(name) or not (self.pictures / name).exists():
-            raise StoreError(f"The picture {name[:12]} is not kept any more")
+            raise PictureError(f"There is no picture {name[:12]!r} here, or no more", hint="send it again")
         return self.pictures / name
 
     def place_output(self, suffix: str) -> Path:
         """Give a new place for a clip; nobody can guess it, and no two claims share it."""
         return self.outputs / f"{secrets.token_hex(16)}{suffix}"
 
+    def list_outputs(self, name: str) -> list[Path]:
+        """List a clip and all that was made of it: stills, and other formats."""
+        return sorted(self.outputs.glob(f"{first_word(name)}.*"))
+
+    def remove_output(self, name: str) -> None:
+        """Remove a clip and all that was made of it."""
+        for place in self.list_outputs(name):
+            place.unlink(missing_ok=True)
+
     def sweep(self, outputs: Iterable[str], pictures: Iterable[str], old_s: float = OLD_S) -> list[str]:
         """Remove what no job names and is not under way any more; give the names."""
-        known = {*outputs, *pictures}
+        known = {first_word(name) for name in (*outputs, *pictures)}
         gone = []
-        for place in [*self.outputs.iterdir(), *self.pictures.iterdir()]:
-            with suppress(FileNotFoundError):
-                if place.name not in known and time.time() - place.stat().st_mtime > old_s:
-                    place.unlink()
-                    gone.append(place.name)
+        for folder, kept_s in ((self.outputs, old_s), (self.pictures, old_s * WAITS), (self.previews, old_s)):
+            for place in folder.iterdir():
+                with suppress(FileNotFoundError):
+                    if first_word(place.name) not in known and time.time() - place.stat().st_mtime > kept_s:
+                        place.unlink()
+                        gone.append(place.name)
         return gone
+
+
+def first_word(name: str) -> str:
+    """Give what the names of a clip or picture and of all that was made of it begin with."""
+    return name.partition(".")[0]
 
 
 @contextmanager

@@ -129,9 +129,15 @@ class Store:
         return read_job(row)
 
     def list_jobs(
-        self, *, after: str | None = None, limit: int = 20, newest_first: bool = True, states: Sequence[str] = ()
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        newest_first: bool = True,
+        states: Sequence[str] = (),
+        words: Sequence[str] = (),
     ) -> list[Job]:
-        """List jobs in the order in which they came, from the one after `after` on."""
+        """List jobs in the order in which they came, from the one after `after` on; with words, those that hold all of them."""
         where, values = ["1"], list[Any]()
         if after is not None:
             where.append(f"number {'<' if newest_first else '>'} ?")
@@ -139,6 +145,10 @@ class Store:
         if states:
             where.append(f"state IN ({', '.join('?' * len(states))})")
             values += states
+        told = "lower(title || ' ' || id || ' ' || coalesce(report ->> '$.knobs.model' || ' ' || (report ->> '$.moves'), ''))"
+        for word in words:
+            where.append(f"instr({told}, lower(?))")  # knows no wildcards
+            values.append(word)
         order = "DESC" if newest_first else "ASC"
         query = f"SELECT {', '.join(FIELDS)} FROM jobs WHERE {' AND '.join(where)} ORDER BY number {order} LIMIT ?"
         with self._lock:
@@ -229,14 +239,16 @@ class Store:
             self._note(row["id"], RUNNING, {"worker": worker})
             return self.get(row["id"])
 
-    def beat(self, job: Job, stage: str = "", progress: float | None = None, lease_s: float = LEASE_S) -> bool:
-        """Say that the job is being worked on, and hear whether it is to go on."""
+    def beat(
+        self, job: Job, stage: str = "", progress: float | None = None, lease_s: float = LEASE_S, preview: int = 0
+    ) -> bool:
+        """Say that the job is being worked on and what there is to see of it, and hear whether it is to go on."""
         with self._change():
             self._hold(job)
             self._db.execute("UPDATE jobs SET lease_until_s = ?, stage = ?, progress = coalesce(?, progress) WHERE id = ?",
                              (read_lease_s() + lease_s, stage or job.stage, progress, job.id))  # fmt: skip
             if progress is not None:
-                self._note(job.id, "progress", {"stage": stage, "progress": round(progress, 4)})
+                self._note(job.id, "progress", {"stage": stage, "progress": round(progress, 4), "preview": preview or None})
             return not self.get(job.id).wants_cancel
 
     def complete(self, job: Job, output: Output) -> None:

@@ -22,9 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from unstill.artifacts import Progress
+from unstill.artifacts import Progress, Step
 from unstill.errors import Cancelled, LostClaim, RequestError, StoreError, UnstillError
-from unstill.jobs.files import Folder, hash_file
+from unstill.jobs.files import ASIDE, Folder, hash_file
 from unstill.jobs.records import Job, Output
 from unstill.jobs.store import LEASE_S, Store
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from unstill.engine import Keep
 
 KEEP_EVERY_S = 5.0  # between two steps that are kept to go on from
+SHOW_EVERY_S = 0.5  # between two previews
 IDLE_S = 0.25  # between two looks into an empty queue
 SHARES = {"prepare": 0.02, "load": 0.05, "sample": 0.75, "decode": 0.10, "check": 0.04, "write": 0.04}  # of a job's progress
 SUFFIXES = {"auto": ".mp4", "mp4": ".mp4", "webm": ".webm", "gif": ".gif", "webp": ".webp", "apng": ".apng"}
@@ -96,6 +97,8 @@ class Worker:
             traceback.print_exc()  # into the worker's log; whoever asked for the clip is told no more than the kind
             told = {"code": "internal", "message": f"unstill itself failed: {type(error).__name__}", "retryable": True}
             self._try_to(partial(self.store.fail, error=told), job)
+        finally:
+            self.folder.place_preview(job.id).unlink(missing_ok=True)
 
     def _try_to(self, end: Callable[[Job], None], job: Job) -> None:
         with suppress(LostClaim):
@@ -105,6 +108,7 @@ class Worker:
         """Make the clip and write it under a name of its own."""
         from unstill.engine import Keep  # torch, in this process alone
         from unstill.generate import generate
+        from unstill.jobs.stills import keep_stills
         from unstill.request import Request
         from unstill.runs import Runs
 
@@ -115,7 +119,8 @@ class Worker:
         self._keep = self._keep or Keep()
         runs = Runs(self.folder.runs, every_s=KEEP_EVERY_S)
         clip = generate(request, self.folder.find_picture(job.picture), place, watch=hearing, load=self._keep, runs=runs)
-        report = {**clip.report.to_dict(), "knobs": clip.request.to_dict()}
+        stills = keep_stills(place, clip.frames[-1])
+        report = {**clip.report.to_dict(), **stills, "knobs": clip.request.to_dict()}
         return Output(place.name, hash_file(place), place.stat().st_size, report)
 
 
@@ -126,6 +131,7 @@ class Hearing:
         self.worker, self.job = worker, job
         self.is_cancelled = self.is_lost = False
         self._stage, self._progress = "", 0.0
+        self._next_preview, self._shown = 0.0, 0
         self._over = threading.Event()
 
     def __call__(self, progress: Progress) -> None:
@@ -134,10 +140,25 @@ class Hearing:
         done = SHARES[progress.stage] * progress.done / max(progress.total, 1)
         # A search makes several clips, and nobody knows how many: it never goes back.
         self._stage, self._progress = progress.stage, max(self._progress, (before + done) * (0.5 if progress.of else 1))
+        if progress.step is not None and time.monotonic() > self._next_preview:
+            self._show(progress.step)
         if self.is_lost:
             raise LostClaim("The job was given to another worker")
         if self.is_cancelled or self.worker.is_leaving:
             raise Cancelled("Stopped")
+
+    def _show(self, step: Step) -> None:
+        """Let people see what the clip will be; where that cannot be written, the clip is made all the same."""
+        from unstill.jobs.stills import draw_preview
+        from unstill.sample import preview
+
+        self._next_preview = time.monotonic() + SHOW_EVERY_S
+        place = self.worker.folder.place_preview(self.job.id)
+        aside = place.with_name(f"{ASIDE}{place.name}")
+        with suppress(OSError):
+            aside.write_bytes(draw_preview(preview(step)))
+            aside.replace(place)
+            self._shown = step.number
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -156,7 +177,7 @@ class Hearing:
             progress = self._progress if self._progress != told else None
             told = self._progress
             try:
-                goes_on = self.worker.store.beat(self.job, self._stage, progress, self.worker.lease_s)
+                goes_on = self.worker.store.beat(self.job, self._stage, progress, self.worker.lease_s, self._shown)
             except LostClaim:
                 self.is_lost = True
                 return

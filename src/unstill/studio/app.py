@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import unstill
 from unstill.errors import RequestError, UnstillError
-from unstill.studio import events, health, videos
+from unstill.studio import drafts, events, health, page, session, videos
 from unstill.studio.guard import Guard, TooMuch
 from unstill.studio.service import Service
 
@@ -26,11 +26,25 @@ def make_app(service: Service, host: str = "127.0.0.1", key: str | None = None) 
     app.state.service = service
     for kind, explain in HANDLERS.items():
         app.add_exception_handler(kind, explain)
+    app.get("/", include_in_schema=False)(page.show_page)
+    app.get("/static/{name}", include_in_schema=False)(page.show_file)
+    app.get("/v1/session", summary="Is a key needed, and is it known")(session.show)
+    app.post("/v1/session", summary="Let a browser in that knows the key")(session.enter)
+    app.delete("/v1/session", summary="Forget that a browser knows the key")(session.leave)
+    app.post("/v1/pictures", summary="Keep a picture")(drafts.keep_picture)
+    app.get("/v1/pictures/{id}", summary="Fetch a kept picture")(drafts.show_picture)
+    app.post("/v1/plan", summary="See what would be made")(drafts.make_plan)
+    app.get("/v1/knobs", summary="See what can be set")(drafts.list_knobs)
+    app.get("/v1/models", summary="See which models there are")(drafts.list_models)
+    app.get("/v1/queue", summary="List clips as they will be made")(videos.list_queue)
     app.post("/v1/videos", summary="Ask for a clip")(videos.create)
     app.get("/v1/videos", summary="List clips, the newest first")(videos.list_videos)
     app.get("/v1/videos/{id}", summary="See how far a clip is")(videos.retrieve)
     app.delete("/v1/videos/{id}", summary="Delete a clip; one that runs is cancelled first")(videos.delete)
     app.get("/v1/videos/{id}/content", summary="Fetch the clip")(videos.content)
+    app.get("/v1/videos/{id}/preview", summary="See what the last step shows")(videos.preview)
+    app.get("/v1/videos/{id}/report", summary="See all that was measured")(videos.report)
+    app.post("/v1/videos/{id}/move", summary="Let a clip be made before another one")(videos.move)
     app.post("/v1/videos/{id}/cancel", summary="Cancel a clip")(videos.cancel)
     app.post("/v1/videos/{id}/retry", summary="Ask again for a clip that failed or was cancelled")(videos.retry)
     app.get("/v1/videos/{id}/events", summary="Follow a clip")(events.follow)
@@ -38,7 +52,8 @@ def make_app(service: Service, host: str = "127.0.0.1", key: str | None = None) 
     app.get("/healthz", summary="Is the server there")(health.healthz)
     app.get("/readyz", summary="Can it make clips")(health.readyz)
     app.get("/metrics", summary="Counts for Prometheus")(health.metrics)
-    return Guard(app, host, key)
+    guard = app.state.guard = Guard(app, host, key)
+    return guard
 
 
 def explain(status: int, code: str, message: str, **more: Any) -> Response:

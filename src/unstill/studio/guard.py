@@ -9,7 +9,9 @@ import asyncio
 import hmac
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,10 +23,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BYTES = 34 * 2**20  # a picture of 32 MiB, and the form around it
 BODY_S = 60.0  # for all of a body, however slowly it comes
-OPEN = {"/healthz", "/readyz"}  # what may be asked without a key
+OPEN = {"/", "/healthz", "/readyz", "/v1/session"}  # what may be asked without a key
+OPEN_FILES = "/static/"
+COOKIE = "unstill"
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
+    ),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
@@ -53,7 +60,9 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", []), *HEADERS]
+                own = list(message.get("headers", []))
+                said = {name.lower() for name, _ in own}
+                message["headers"] = [*own, *(header for header in HEADERS if header[0] not in said)]
             await send(message)
 
         try:
@@ -72,11 +81,20 @@ class Guard:
         length = headers.get(b"content-length", "0")
         if not length.isdecimal() or int(length) > MOST_BYTES:
             return 413, "too_large", f"At most {MOST_BYTES} bytes are taken"
-        if self.key is not None and scope["path"] not in OPEN:
-            given = headers.get(b"authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), self.key.encode()):
-                return 401, "bad_key", "A key is needed: Authorization: Bearer …"
+        if not is_open(scope["path"]) and not self.knows(headers):
+            return 401, "bad_key", "A key is needed: Authorization: Bearer …"
         return None
+
+    def knows(self, headers: Mapping[bytes, str]) -> bool:
+        """Say whether somebody has the key: in a header, or as a browser that was let in before."""
+        if self.key is None:
+            return True
+        given = headers.get(b"authorization", "").removeprefix("Bearer ")
+        return self.is_key(given) or hmac.compare_digest(read_cookie(headers.get(b"cookie", "")).encode(), make_token(self.key))
+
+    def is_key(self, given: str) -> bool:
+        """Compare in a time that tells nothing."""
+        return self.key is None or hmac.compare_digest(given.encode(), self.key.encode())
 
     def _is_own(self, host: str) -> bool:
         """Say whether a name is ours: an address, localhost, or what it was started with; others may be a page's trick."""
@@ -88,6 +106,24 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def is_open(path: str) -> bool:
+    """Say whether a path may be asked for without a key."""
+    return path in OPEN or path.startswith(OPEN_FILES)
+
+
+def make_token(key: str) -> bytes:
+    """Make what a browser shows in place of the key; the key cannot be told from it."""
+    return hmac.new(key.encode(), b"a browser that was let in", "sha256").hexdigest().encode()
+
+
+def read_cookie(header: str) -> str:
+    """Find what a browser shows, if it shows anything."""
+    cookies = SimpleCookie()
+    with suppress(CookieError):
+        cookies.load(header)
+    return cookies[COOKIE].value if COOKIE in cookies else ""
 
 
 class TooMuch(Exception):

@@ -23,6 +23,7 @@ NOT_HERE = {
     "max_memory": "the server knows its memory",
 }
 LONGEST_TITLE = 200
+MOST_PRIORITY = 100
 MODELS = ("auto", BUNDLED, *CATALOG)
 
 
@@ -34,8 +35,17 @@ class Ticket:
     warnings: tuple[str, ...] = ()
 
 
-def read_order(fields: Mapping[str, Any], picture: bytes, keep: Any, key: str | None = None) -> Ticket:
-    """Judge all fields at once, keep the picture, and give the order."""
+def read_order(fields: Mapping[str, Any], name: str, key: str | None = None) -> Ticket:
+    """Make an order of fields and the name of a kept picture."""
+    knobs, priority = read_request(fields).to_dict(), int(fields.get("priority", 0))
+    digest = hashlib.sha256(json.dumps([knobs, name], sort_keys=True).encode()).hexdigest()
+    title = str(fields.get("title") or "")[:LONGEST_TITLE]
+    said = ("prompt is ignored: Stable Video Diffusion takes no text",) if fields.get("prompt") else ()
+    return Ticket(Order(knobs, name, title, priority, key, digest), said)
+
+
+def read_request(fields: Mapping[str, Any]) -> Request:
+    """Judge all fields at once."""
     named = {name: value for name, value in fields.items() if name not in OWN and value not in (None, "")}
     problems = [f"{name} cannot be set here: {why}" for name, why in NOT_HERE.items() if name in named]
     model = named.get("model", "auto")
@@ -43,22 +53,16 @@ def read_order(fields: Mapping[str, Any], picture: bytes, keep: Any, key: str | 
         problems.append(f"model must be one of {', '.join(MODELS)}")
     if named.get("format") == "png":
         problems.append("format must be one file: mp4, webm, gif, webp or apng")
+    priority = str(fields.get("priority", 0)).removeprefix("-")
+    if not (priority.isascii() and priority.isdecimal() and len(priority) < 4 and int(priority) <= MOST_PRIORITY):
+        problems.append(f"priority must be a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}")
     try:
-        request = Request.from_mapping(named)
-        request = match_seconds(request, fields.get("seconds"))
+        request = match_seconds(Request.from_mapping(named), fields.get("seconds"))
     except RequestError as error:
         raise RequestError([*problems, *error.problems]) from None
-    priority = fields.get("priority", 0)
-    if not str(priority).lstrip("-").isdecimal() or abs(int(priority)) > 100:
-        problems.append("priority must be a whole number from -100 to 100")
     if problems:
         raise RequestError(problems)
-    name = keep(picture)
-    knobs = request.to_dict()
-    digest = hashlib.sha256(json.dumps([knobs, name], sort_keys=True).encode()).hexdigest()
-    title = str(fields.get("title") or "")[:LONGEST_TITLE]
-    said = ("prompt is ignored: Stable Video Diffusion takes no text",) if fields.get("prompt") else ()
-    return Ticket(Order(knobs, name, title, int(priority), key, digest), said)
+    return request
 
 
 def match_seconds(request: Request, seconds: Any) -> Request:

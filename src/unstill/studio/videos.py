@@ -3,84 +3,77 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from unstill.errors import PictureError, RequestError
-from unstill.jobs.states import COMPLETED, FINAL
-from unstill.studio.orders import read_order
-from unstill.studio.pictures import purify, read_data_url
-from unstill.studio.service import service_of
+from unstill.errors import JobConflict, RequestError
+from unstill.jobs.records import Job
+from unstill.jobs.states import COMPLETED, FINAL, QUEUED, RUNNING, STATES
+from unstill.jobs.stills import name_still
+from unstill.studio.convert import FORMATS, find_format
+from unstill.studio.orders import read_order, read_request
+from unstill.studio.reading import read_fields, read_json
+from unstill.studio.service import Service, service_of
 from unstill.studio.shapes import POLL_MS, TYPES, show_video
 
 MOST_LISTED = 100
+VARIANTS = ("video", "thumbnail", "spritesheet")
+KEPT = {"cache-control": "private, max-age=3600"}
 
 
 async def create(request: Request) -> Response:
     """Take a picture and knobs, and answer with a job that waits."""
     service, key = service_of(request), request.headers.get("idempotency-key")
-    fields, upload = await read_fields(request)
-    async with service.decoding:
-        picture = await asyncio.to_thread(purify, upload)
-    ticket = await asyncio.to_thread(read_order, fields, picture, service.folder.keep_picture, key)
+    given = await read_fields(request)
+    read_request(given.fields)  # before the picture, which takes longer to judge
+    ticket = read_order(given.fields, await given.keep(service), key)
     job = await asyncio.to_thread(service.store.submit, ticket.order, service.cap)
-    return answer_video(show_video(job, keep_s=service.keep_s, warnings=ticket.warnings))
+    return answer_video(service, job, ticket.warnings)
 
 
-async def read_fields(request: Request) -> tuple[dict[str, Any], bytes]:
-    """Read a form or a JSON object: its fields, and the picture in it."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-        fields = read_json(await request.body())
-        reference = fields.pop("input_reference", None)
-        given = reference.get("image_url") if isinstance(reference, Mapping) else None
-        if not isinstance(given, str):
-            raise PictureError(
-                "input_reference is missing", hint='{"input_reference": {"image_url": "data:image/png;base64,…"}}'
-            )
-        return fields, read_data_url(given)
-    async with request.form(max_files=1, max_fields=100, max_part_size=34 * 2**20) as form:
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        file = form.get("input_reference")
-        url = fields.pop("input_reference[image_url]", None)
-        if isinstance(file, UploadFile):
-            return fields, await file.read()
-    if url is None:
-        raise PictureError("input_reference is missing", hint="send a picture as the file input_reference")
-    return fields, read_data_url(url)
-
-
-def read_json(body: bytes) -> dict[str, Any]:
-    """Read an object of plain values."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise RequestError("The body is no JSON") from None
-    if not isinstance(found, dict):
-        raise RequestError("The body must be a JSON object")
-    return found
-
-
-def list_videos(request: Request, after: str | None = None, limit: str = "20", order: str = "desc") -> Response:
-    """Give a page of clips."""
+def list_videos(
+    request: Request, after: str | None = None, limit: str = "20", order: str = "desc", q: str = "", state: str = ""
+) -> Response:
+    """Give a page of clips: all, or those that hold some words, or are in some states."""
     service = service_of(request)
-    if not limit.isdecimal() or not 1 <= int(limit) <= MOST_LISTED or order not in ("asc", "desc"):
-        raise RequestError([f"limit must be a whole number from 1 to {MOST_LISTED}, and order asc or desc"])
-    jobs = service.store.list_jobs(after=after, limit=int(limit) + 1, newest_first=order == "desc")
-    shown = [show_video(job, keep_s=service.keep_s) for job in jobs[: int(limit)]]
+    states = [word for word in state.split(",") if word]
+    is_whole = limit.isascii() and limit.isdecimal() and len(limit) < 4
+    problems = [] if is_whole and 1 <= int(limit) <= MOST_LISTED else [f"limit must be a whole number from 1 to {MOST_LISTED}"]
+    problems += [] if order in ("asc", "desc") else ["order must be asc or desc"]
+    problems += [] if set(states) <= set(STATES) else [f"state must be some of {', '.join(STATES)}"]
+    if problems:
+        raise RequestError(problems)
+    jobs = service.store.list_jobs(
+        after=after, limit=int(limit) + 1, newest_first=order == "desc", states=states, words=q.split()
+    )
+    shown = show_all(service, jobs[: int(limit)])
     ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {"first_id": None, "last_id": None}
     return JSONResponse({"object": "list", "data": shown, "has_more": len(jobs) > int(limit), **ends})
+
+
+def list_queue(request: Request) -> Response:
+    """Give the clips that are being made, and those that wait in the order in which they will be."""
+    service = service_of(request)
+    running = service.store.list_jobs(limit=MOST_LISTED, newest_first=False, states=(RUNNING,))
+    waiting = [service.store.get(id) for id in service.store.list_queue()]
+    return JSONResponse({"object": "list", "data": show_all(service, [*running, *waiting])})
+
+
+def show_all(service: Service, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Show jobs as clients see them."""
+    waiting = service.store.list_queue() if any(job.state == QUEUED for job in jobs) else []
+    return [show_video(job, service, waiting) for job in jobs]
 
 
 def retrieve(request: Request, id: str) -> Response:
     """Give a clip's state."""
     service = service_of(request)
-    return answer_video(show_video(service.store.get(id), keep_s=service.keep_s))
+    return answer_video(service, service.store.get(id))
 
 
 def delete(request: Request, id: str) -> Response:
@@ -92,37 +85,71 @@ def delete(request: Request, id: str) -> Response:
             return JSONResponse({"id": id, "object": "video.deleted", "deleted": False}, status_code=202)
     gone = service.store.delete(id)
     if gone.output is not None:
-        (service.folder.outputs / gone.output).unlink(missing_ok=True)
+        service.folder.remove_output(gone.output)
     return JSONResponse({"id": id, "object": "video.deleted", "deleted": True})
 
 
-def content(request: Request, id: str, variant: str = "video") -> Response:
-    """Give the clip's file."""
+def content(request: Request, id: str, variant: str = "video", format: str = "") -> Response:
+    """Give the clip's file, in another format if one is asked for; or a still of it, or all its frames on a sheet."""
     service = service_of(request)
     job = service.store.get(id)
-    if variant != "video":
-        raise RequestError("variant must be video")
+    if variant not in VARIANTS or format not in ("", *FORMATS):
+        raise RequestError(f"variant must be one of {', '.join(VARIANTS)}, and format one of {', '.join(FORMATS)}")
     if job.state != COMPLETED or job.output is None:
-        raise HTTPException(409, f"The clip is {job.state}, and has no content yet")
+        raise JobConflict(f"The clip is {job.state}, and has no content yet")
     place = service.folder.outputs / job.output
+    if variant != "video":
+        place = name_still(place, variant)
+    elif format:
+        place = find_format(place, format)
     if not place.exists():
         raise HTTPException(410, "The clip is no longer kept")
     kind = place.suffix.removeprefix(".")
-    return FileResponse(place, media_type=TYPES[kind], filename=f"{id}.{kind}", headers={"etag": f'"{job.output_sha256}"'})
+    tag = f'"{job.output_sha256}"' if place.name == job.output else f'"{job.output_sha256}-{variant}-{kind}"'
+    return FileResponse(place, media_type=TYPES[kind], filename=f"{id}.{kind}", headers={"etag": tag, **KEPT})
+
+
+def preview(request: Request, id: str) -> Response:
+    """Show what the last step of a running clip shows."""
+    service = service_of(request)
+    service.store.get(id)
+    try:
+        return Response(service.folder.place_preview(id).read_bytes(), media_type="image/jpeg")
+    except FileNotFoundError:
+        raise HTTPException(404, "There is nothing to be seen of the clip yet, or it is finished") from None
+
+
+def report(request: Request, id: str) -> Response:
+    """Give all that was measured of a clip, curves included, and how it was made."""
+    job = service_of(request).store.get(id)
+    if job.report is None:
+        raise JobConflict(f"The clip is {job.state}, and has no report")
+    return JSONResponse(job.report)
 
 
 def cancel(request: Request, id: str) -> Response:
     """Cancel a clip, at once or within a step."""
     service = service_of(request)
-    return answer_video(show_video(service.store.cancel(id), keep_s=service.keep_s))
+    return answer_video(service, service.store.cancel(id))
 
 
 def retry(request: Request, id: str) -> Response:
     """Let a clip wait again."""
     service = service_of(request)
-    return answer_video(show_video(service.store.retry(id), keep_s=service.keep_s))
+    return answer_video(service, service.store.retry(id))
 
 
-def answer_video(video: dict[str, Any]) -> Response:
+async def move(request: Request, id: str) -> Response:
+    """Let a clip that waits be made before another one, or last."""
+    service, fields = service_of(request), read_json(await request.body())
+    before = fields.get("before")
+    if fields.keys() - {"before"} or not isinstance(before, (str, NoneType)):
+        raise RequestError("before must be the id of a clip that waits, or null for the end")
+    await asyncio.to_thread(service.store.move, id, before)
+    return answer_video(service, service.store.get(id))
+
+
+def answer_video(service: Service, job: Job, warnings: Sequence[str] = ()) -> Response:
     """Answer with a clip's state, and when to ask again."""
-    return JSONResponse(video, headers={"openai-poll-after-ms": str(POLL_MS)})
+    waiting = service.store.list_queue() if job.state == QUEUED else []
+    return JSONResponse(show_video(job, service, waiting, warnings), headers={"openai-poll-after-ms": str(POLL_MS)})
