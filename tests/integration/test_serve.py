@@ -8,80 +8,16 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import warnings
-from pathlib import Path
 
 import httpx2
 import pytest
 from openai import APIStatusError, OpenAI
 
+from server import HARBOUR, QUICK, Server, find_port, http, post, wait_for
 from unstill.formats.frames import read_frames
 
 pytestmark = pytest.mark.slow
-HARBOUR = Path(__file__).parents[2] / "examples" / "harbour.jpg"
-QUICK = {
-    "model": "pocket",
-    "size": "64x64",
-    "num_frames": 3,
-    "num_inference_steps": 2,
-    "seed": 1,
-    "look": False,
-    "measure": False,
-}
-
-
-http = httpx2.Client(timeout=120)  # a busy machine is no fault of the server
-
-
-def find_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-class Server:
-    """A server of a folder; it can be killed and started again."""
-
-    def __init__(self, folder: Path, *options: str, key: str | None = None) -> None:
-        self.folder, self.options, self.port, self.key = folder, options, find_port(), key
-        self.start()
-
-    def start(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"UNSTILL_KEY": self.key} if self.key else {})}
-        words = [
-            sys.executable,
-            "-m",
-            "unstill",
-            "serve",
-            "--port",
-            str(self.port),
-            "--data",
-            str(self.folder),
-            "--device",
-            "cpu",
-        ]
-        self.process = subprocess.Popen([*words, *self.options], env=environment, stderr=subprocess.DEVNULL)
-        self.wait_until_ready()
-
-    def wait_until_ready(self) -> None:
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            try:
-                if http.get(f"{self.url}/readyz").status_code == 200:
-                    return
-            except httpx2.TransportError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError("the server did not come up within 120 s")
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -96,21 +32,6 @@ def client(server):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the client says that OpenAI's own service has ended
         yield OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-
-
-def wait_for(server: Server, id: str, *states: str, most_s: float = 240.0) -> dict:
-    end = time.monotonic() + most_s
-    while time.monotonic() < end:
-        video = http.get(f"{server.url}/v1/videos/{id}").json()
-        if video["state"] in (states or ("completed", "failed", "cancelled")):
-            return video
-        time.sleep(0.05)
-    raise AssertionError(f"{video['state']} after {most_s:g} s: {video}")
-
-
-def post(server: Server, headers=None, files=None, **fields) -> httpx2.Response:
-    files = {"input_reference": ("harbour.jpg", HARBOUR.read_bytes(), "image/jpeg")} if files is None else files
-    return http.post(f"{server.url}/v1/videos", data={**QUICK, **fields}, files=files, headers=headers)
 
 
 def test_the_openai_client_makes_polls_lists_downloads_and_deletes(server, client, tmp_path):
@@ -291,8 +212,7 @@ def test_a_server_that_is_killed_goes_on_with_its_jobs(tmp_path):
     id = post(server, num_inference_steps=30, size="256x256").json()["id"]
     waiting = post(server).json()["id"]
     wait_for(server, id, "running")
-    server.process.kill()
-    server.process.wait()
+    server.kill()
     server.start()
     try:
         assert wait_for(server, waiting)["status"] == "completed"
