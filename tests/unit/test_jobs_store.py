@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unstill.errors import JobConflict, JobMissing, LostClaim, QueueFull, StoreError
+from unstill.errors import JobConflict, JobMissing, LostClaim, PictureError, QueueFull, StoreError
 from unstill.jobs import clock, states, store
 from unstill.jobs.files import Folder, hold_folder
 from unstill.jobs.records import Order, Output
@@ -357,8 +357,28 @@ def test_pictures_are_kept_once_and_found_by_their_digest_alone(tmp_path):
     assert folder.keep_picture(b"pixels") == name
     assert folder.find_picture(name).read_bytes() == b"pixels"
     for other in ("../jobs.sqlite", "", "a" * 64, f"{name}/..", name.upper()):
-        with pytest.raises(StoreError):
+        with pytest.raises(PictureError):
             folder.find_picture(other)
+
+
+def test_what_was_made_of_a_clip_is_kept_and_goes_with_it(tmp_path):
+    folder = Folder(tmp_path / "data").make()
+    clip, other = folder.place_output(".mp4"), folder.place_output(".mp4")
+    still, picture = clip.with_suffix(".thumbnail.jpg"), folder.keep_picture(b"pixels")
+    small = folder.pictures / f"{picture}.320.jpg"
+    for place in (clip, other, still, small):
+        place.write_bytes(b"x")
+    assert folder.sweep([clip.name], [picture], old_s=-1) == [other.name]
+    folder.remove_output(clip.name)
+    assert list(folder.outputs.iterdir()) == []
+    assert small.exists()
+
+
+def test_words_find_jobs_whatever_their_accents_and_wildcards_are_letters(jobs):
+    ids = [jobs.submit(Order({}, "p", title)).id for title in ("Évening at sea", "morning", "100 %")]
+    assert [job.id for job in jobs.list_jobs(words=["SEA", "even"])] == ids[:1]
+    assert [job.id for job in jobs.list_jobs(words=["%"])] == ids[2:]
+    assert jobs.list_jobs(words=["_"], newest_first=False)[0].id == ids[0]  # every id holds one
 
 
 def test_what_no_job_names_is_swept_once_it_is_old(tmp_path):

@@ -10,6 +10,7 @@ import json
 import secrets
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ class Store:
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
+            self._db.create_function("plain", 1, strip_marks, deterministic=True)
             self._prepare()
         except sqlite3.OperationalError as error:
             raise StoreError(
@@ -145,9 +147,9 @@ class Store:
         if states:
             where.append(f"state IN ({', '.join('?' * len(states))})")
             values += states
-        told = "lower(title || ' ' || id || ' ' || coalesce(report ->> '$.knobs.model' || ' ' || (report ->> '$.moves'), ''))"
+        told = "plain(title || ' ' || id || ' ' || coalesce(report ->> '$.knobs.model' || ' ' || (report ->> '$.moves'), ''))"
         for word in words:
-            where.append(f"instr({told}, lower(?))")  # knows no wildcards
+            where.append(f"instr({told}, plain(?))")  # knows no wildcards
             values.append(word)
         order = "DESC" if newest_first else "ASC"
         query = f"SELECT {', '.join(FIELDS)} FROM jobs WHERE {' AND '.join(where)} ORDER BY number {order} LIMIT ?"
@@ -334,3 +336,9 @@ class Store:
         )
         self._db.execute("DELETE FROM events WHERE job = ? AND kind = 'progress'", (id,))  # nobody needs them again
         self._note(id, state, error)
+
+
+def strip_marks(text: str) -> str:
+    """Make a text comparable: small letters without accents, so that evening finds Évening."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in parts if not unicodedata.combining(letter))

@@ -119,6 +119,7 @@ def list_knobs() -> Response:
 
 def list_models() -> Response:
     """List the models that can be asked for, and which are here."""
+    from unstill.catalog.bundled import bundled_model
     from unstill.catalog.inventory import list_models
     from unstill.request import BUNDLED
 
@@ -130,6 +131,6 @@ def list_models() -> Response:
         shown.append(
             {"id": model.name, "object": "model", "created": 0, "owned_by": owner,
              "here": model.state == "complete", "bytes": model.here_bytes or None,
-             "frames": model.known.frames if model.known else None, "about": model.about}
+             "frames": model.known.frames if model.known else bundled_model().frames, "about": model.about}
         )  # fmt: skip
     return JSONResponse({"object": "list", "data": shown})
