@@ -63,7 +63,7 @@ def compare(known: Known, found: Measures) -> dict[str, float]:
     off = {}
     for name, truth in known.truth.items():
         value = getattr(found, name)
-        if isinstance(truth, str):
+        if isinstance(truth, (str, tuple)):
             off[name] = float(value != truth)
         else:
             off[name] = abs(value - truth) / abs(truth) if truth else abs(value)

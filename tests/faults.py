@@ -102,6 +102,7 @@ def _break(film: Tensor) -> dict[str, Known]:
     black[[7, 8]] = 0
     return {
         "frames repeated": Known(repeated, "frozen", {"repeats": 5}),
+        "cut": Known(torch.cat([film[:12], film[12:].flip(-1, -2)]), "cut", {"cuts": (13,)}),
         "frozen half way": Known(film[[min(n, 12) for n in range(FRAMES)]], "frozen", {"repeats": 12}),
         "black frames": Known(black, "black", {"black_frames": 2}),
     }

@@ -202,6 +202,7 @@ class Measures:
     contrast: float
     band_percent: float  # of the side: the widest band at a border that the first frame has not
     fidelity_db: float | None  # PSNR of the first frame against the picture
+    cuts: tuple[int, ...] = ()  # frames, counted from 1, that show another scene than the one before
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)  # by frame, or by pair of them
 
 

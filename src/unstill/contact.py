@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unstill.artifacts import Measures, Verdict
 from unstill.measure.clip import to_frames
-from unstill.measure.flow import Flow, shrink, track
+from unstill.measure.flow import shrink, track
+from unstill.measure.motion import doubt_camera, fill, fit_camera, settle
 
 if TYPE_CHECKING:
     from unstill.artifacts import Pixels
@@ -49,6 +50,7 @@ class Curves:
 
     title: str
     lines: tuple[tuple[str, tuple[float, ...]], ...]
+    frames: int  # in the clip
     least_span: float  # a panel never shows less than this, so that noise does not look like drama
 
 
@@ -81,17 +83,19 @@ def choose_frames(count: int) -> list[int]:
 def list_curves(found: Measures) -> list[Curves]:
     """Say which curves are drawn."""
     curve, steady = found.curves, ("sharpness", "contrast", "saturation")
+    count = len(curve["light_greys"])
+    parts = tuple((name, curve[f"{name}_px"]) for name in ("camera", "objects", "motion"))  # the whole is drawn last, on top
     return [
-        Curves("motion, px a frame", tuple((name, curve[f"{name}_px"]) for name in ("motion", "camera", "objects")), 1.0),
-        Curves("light, grey levels of 255", (("light", curve["light_greys"]),), 10.0),
-        Curves("against the first frame", tuple((name, curve[name]) for name in steady), 0.4),
+        Curves("motion, px a frame", parts, count, 1.0),
+        Curves("light, grey levels of 255", (("light", curve["light_greys"]),), count, 10.0),
+        Curves("against the first frame", tuple((name, curve[name]) for name in steady), count, 0.4),
     ]
 
 
 def _draw_frames(sheet: Image.Image, frames: Pixels, numbers: list[int], place: tuple[int, int, int]) -> float:
     """Paste frames with arrows; return the motion that the longest arrow stands for."""
     wide, high, top = place
-    flows = [_follow(frames, number) for number in numbers]
+    flows = [follow(frames, number) for number in numbers]
     fastest = max(float(np.percentile(np.hypot(*np.moveaxis(flow, -1, 0)), 95)) for flow in flows)
     for index, (number, flow) in enumerate(zip(numbers, flows, strict=True)):
         left = MARGIN + index % ACROSS * (wide + GAP)
@@ -105,15 +109,17 @@ def _draw_frames(sheet: Image.Image, frames: Pixels, numbers: list[int], place: 
     return fastest
 
 
-def _follow(frames: Pixels, number: int) -> np.ndarray:
-    """Give the flow to the next frame, of the last one from the frame before, on a coarse grid, [rows, columns, 2]."""
+def follow(frames: Pixels, number: int) -> np.ndarray:
+    """Give the flow to the next frame, of the last one from the frame before, on a coarse grid, [rows, columns, 2].
+
+    Where nothing can be seen to move, on a plain sky, it is the camera's, as it is in the numbers.
+    """
     first = min(number, len(frames) - 2)
-    flow: Flow = track(shrink(to_frames(torch.from_numpy(frames[first : first + 2]))))
+    small = shrink(to_frames(torch.from_numpy(frames[first : first + 2])))
+    flow = track(small)
+    flow, camera = settle(flow, doubt_camera(fit_camera(flow), small, flow), small)
     rows = max(2, round(ARROWS * frames.shape[1] / frames.shape[2]))
-    trusted = (flow.flow_PCHW * (flow.confidence_PHW[:, None] > 0.1)).float()
-    weight = (flow.confidence_PHW[:, None] > 0.1).float()
-    small, share = (torch.nn.functional.adaptive_avg_pool2d(x, (rows, ARROWS)) for x in (trusted, weight))
-    return (small / share.clamp(min=0.05))[0].permute(1, 2, 0).numpy()
+    return torch.nn.functional.adaptive_avg_pool2d(fill(flow, camera), (rows, ARROWS))[0].permute(1, 2, 0).numpy()
 
 
 def _draw_arrows(draw: ImageDraw.ImageDraw, ways: np.ndarray, size: tuple[int, int]) -> None:
@@ -158,14 +164,22 @@ def _draw_panel(draw: ImageDraw.ImageDraw, panel: Curves, place: tuple[int, int,
         y = top + high * (1 - share)
         draw.line((left + 54, y, left + wide, y), fill=LINE)
         _write(draw, (left, y - 10), f"{low + span * share:.3g}", 16, FAINT)
-    at = left + 54.0
+    at, step = left + 54.0, (wide - 54) / max(panel.frames - 1, 1)
+    _write(draw, (left + wide - 60, top + high + 4), f"frame {panel.frames}", 16, FAINT)
     for (name, values), colour in zip(panel.lines, COLOURS, strict=False):
-        step = (wide - 54) / max(len(values) - 1, 1)
-        points = [(left + 54 + n * step, top + high * (1 - (value - low) / span)) for n, value in enumerate(values)]
+        before = panel.frames - len(values)  # what is between two frames is drawn at the second
+        points = [(at_frame(left, step, n + before), top + high * (1 - (value - low) / span)) for n, value in enumerate(values)]
         draw.line(points, fill=colour, width=3, joint="curve")
+        if len(points) == 1:
+            draw.ellipse((points[0][0] - 4, points[0][1] - 4, points[0][0] + 4, points[0][1] + 4), fill=colour)
         draw.rectangle((at, top + high + 13, at + 14, top + high + 17), fill=colour)
         _write(draw, (at + 20, top + high + 4), name, 16, FAINT)
         at += 40 + 9.5 * len(name)
+
+
+def at_frame(left: int, step: float, number: int) -> float:
+    """Say where a frame is on a panel, from left to right."""
+    return left + 54 + number * step
 
 
 def choose_span(panel: Curves) -> tuple[float, float]:

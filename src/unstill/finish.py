@@ -66,7 +66,9 @@ def schedule(count: int, request: Request) -> tuple[list[Shot], float]:
         moments, fps = [Fraction(number) for number in range(length)], rate
     else:
         fps = read_fps(request.smooth)
-        moments = _space(length, fps / rate, is_closed=request.loop != "none")
+        # There and back, an odd number of moments would lie alike on both sides of the turn: two equal frames in a row.
+        number = round(length * fps / rate / 2) * 2 if request.loop == "ping-pong" else round(length * fps / rate)
+        moments = _space(length, max(1, number), fps / rate, is_closed=request.loop != "none")
     if request.loop == "ping-pong":
         shots = [Shot(min(moment, abs(2 * count - 2 - moment), Fraction(count - 1))) for moment in moments]
     elif request.loop == "cross-fade":
@@ -76,9 +78,8 @@ def schedule(count: int, request: Request) -> tuple[list[Shot], float]:
     return shots, float(fps)
 
 
-def _space(length: int, times: Fraction, *, is_closed: bool) -> list[Fraction]:
-    """Spread so many times as many moments over a clip, so that it lasts as long as it did."""
-    number = max(1, round(length * times))
+def _space(length: int, number: int, times: Fraction, *, is_closed: bool) -> list[Fraction]:
+    """Spread so many moments over a clip, about `times` as many as it has, so that it lasts as long as it did."""
     if number > MOST_FRAMES:
         raise RequestError(
             f"smooth makes {number} frames of {length}, and at most {MOST_FRAMES} are possible",

@@ -33,7 +33,7 @@ from unstill.prepare import Source, prepare
 from unstill.request import Request
 from unstill.runs import Run, Runs
 from unstill.sample import sample
-from unstill.takes import choose, is_asked
+from unstill.takes import choose, is_asked, refuse_confusion
 from unstill.write import check_target, write
 
 
@@ -191,6 +191,7 @@ def refuse_replacing(out: Path, picture: Source) -> None:
 
 def foresee(request: Request, picture: Source) -> tuple[PreparedImage, Plan]:
     """Read the picture and plan the run, without running anything."""
+    refuse_confusion(request)
     machine = look_at_machine(request.device)
     files, notes = choose_model(request, machine)
     image = prepare(picture, request)

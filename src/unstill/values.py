@@ -7,6 +7,7 @@ This module does not know which knobs exist.
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -154,7 +155,8 @@ def one_of(*choices: str, spellings: dict[str, str] | None = None) -> Reader:
         word = value.strip().lower() if isinstance(value, str) else ""
         word = other.get(word, word)
         if word not in choices:
-            raise ValueError(f"{wanted}, not {show(value)}")
+            near = difflib.get_close_matches(word, [*choices, *other], n=1)
+            raise ValueError(f"{wanted}, not {show(value)}" + (f"; did you mean {near[0]}?" if near else ""))
         return word
 
     return read

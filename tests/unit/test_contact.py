@@ -10,7 +10,7 @@ from clips import make_clip
 from films import grain, travel
 from unstill.cli import main
 from unstill.cli.report import tell_asked
-from unstill.contact import WIDTH, Curves, choose_frames, choose_span
+from unstill.contact import WIDTH, Curves, choose_frames, choose_span, follow
 
 FRAMES = (travel(grain(size=(96, 160)), 5, pan=(1.0, 0.0)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
@@ -69,6 +69,16 @@ def test_a_recipe_of_strangers_says_nothing():
         assert tell_asked({"knobs": {**asked, **odd}}) == ""
 
 
+def test_arrows_on_a_plain_sky_are_the_cameras():
+    """What has no texture cannot be followed; that it stood still would be a lie."""
+    film = travel(grain(), 3, pan=(4.0, 0.0))
+    film[:, :, :200] = 0.6
+    pixels = (film.permute(0, 2, 3, 1) * 255).byte().numpy()
+    ways = follow(pixels, 0)
+    assert np.abs(ways[..., 0]) == pytest.approx(4.0, abs=0.4)
+    assert ways[..., 1] == pytest.approx(0.0, abs=0.4)
+
+
 @pytest.mark.parametrize("size", [(2, 400), (400, 8)])
 def test_the_sheet_of_a_strip_is_a_sheet(size, tmp_path):
     file = make_clip(np.random.default_rng(0).integers(0, 255, (3, *size, 3), np.uint8)).save(tmp_path / "strip.gif")
@@ -96,5 +106,5 @@ def test_shown_frames_are_spread_and_hold_both_ends(count, numbers):
 
 
 def test_a_panel_does_not_make_drama_of_noise():
-    assert choose_span(Curves("", (("a", (1.0, 1.01)),), 0.4)) == pytest.approx((0.805, 0.4))
-    assert choose_span(Curves("", (("a", (0.1, 3.0)),), 1.0)) == pytest.approx((0.0, 3.0))
+    assert choose_span(Curves("", (("a", (1.0, 1.01)),), 2, 0.4)) == pytest.approx((0.805, 0.4))
+    assert choose_span(Curves("", (("a", (0.1, 3.0)),), 2, 1.0)) == pytest.approx((0.0, 3.0))

@@ -116,7 +116,8 @@ class TestSmooth:
     def test_the_clip_lasts_as_long_as_before(self, loop, fps, smooth):
         before, rate = count_frames(25, Request(fps=fps, loop=loop))
         after, smoothed = count_frames(25, Request(fps=fps, loop=loop, smooth=smooth))
-        assert abs(after / smoothed - before / rate) <= 0.5 / smoothed + 1e-9
+        most = 1 if loop == "ping-pong" else 0.5  # there and back, the number is even
+        assert abs(after / smoothed - before / rate) <= most / smoothed + 1e-9
 
     @pytest.mark.parametrize("loop", LOOPS[:2])
     def test_the_clips_own_frames_stay_as_they_are(self, loop):

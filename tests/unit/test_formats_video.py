@@ -115,6 +115,24 @@ def test_identical_frames_are_all_kept(container, codec, count):
     assert len(decode(encode_video(np.full((count, 64, 64, 3), 90, np.uint8), make_sheet(), container, codec))) == count
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc fills memory when asked to")
+def test_the_bytes_do_not_depend_on_what_memory_held_before():
+    """x264's AVX-512 code reads memory that it did not write."""
+    script = (
+        "import hashlib, numpy as np; from clips import make_clip, make_frames; from pathlib import Path; import tempfile;"
+        "place = Path(tempfile.mkdtemp()) / 'a.mp4'; make_clip(make_frames(14, 320, 576)).save(place);"
+        "print(hashlib.sha256(place.read_bytes()).hexdigest())"
+    )
+    told = set()
+    for filling in ("0", "85", "200"):
+        environment = {**os.environ, "MALLOC_PERTURB_": filling, "PYTHONPATH": os.pathsep.join(sys.path)}
+        told.add(
+            subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True).stdout
+        )
+    assert len(told) == 1
+
+
 def test_the_same_frames_give_the_same_bytes():
     frames = make_frames(5)
     first, second = (encode_video(frames, make_sheet(), "mp4", "h264") for _ in range(2))

@@ -22,21 +22,20 @@ def clips() -> dict[str, Known]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [
     "pan", "zoom", "roll", "object", "still", "jerky", "flicker", "flicker, alternating", "flash", "seams", "fade in", "fade out",
-    "frames repeated", "frozen half way", "black frames", "colour lost", "contrast lost", "soft", "black border",
+    "frames repeated", "frozen half way", "cut", "black frames", "colour lost", "contrast lost", "soft", "black border",
 ])  # fmt: skip
 def test_every_fault_is_named_and_measured_within_five_percent(name, clips):
     known = clips[name]
     found = measure_clip(known.frames_FCHW)
     assert [verdict.name for verdict in judge(found)] == ([known.verdict] if known.verdict else [])
-    margin = 0.10 if name == "object" else 0.05  # what lies around a thing is taken along by some 12 px
     for measure, truth in known.truth.items():
         value = getattr(found, measure)
-        assert value == truth if isinstance(truth, str) else value == pytest.approx(truth, rel=margin, abs=0.02), measure
+        assert value == truth if isinstance(truth, (str, tuple)) else value == pytest.approx(truth, rel=0.05, abs=0.02), measure
 
 
 @pytest.mark.slow
 def test_all_kinds_of_clips_are_tested(clips):
-    assert len(clips) == 19
+    assert len(clips) == 20
 
 
 def changed(**numbers) -> Measures:
@@ -54,6 +53,7 @@ def test_a_clean_pan_has_no_fault():
         ({"repeats": 3}, "frozen", "lost"),
         ({"black_frames": 2}, "black", "fp32"),
         ({"motion_spread_px": 3.0}, "jerky", "seed"),
+        ({"cuts": (13,)}, "cut", "each part"),
         ({"seam_every": 8, "seam_greys": 2.0}, "seams", "chunks"),
         ({"flash_greys": 9.0}, "flash", "seed"),
         ({"flicker_greys": 2.0, "alternates": -0.9}, "flicker", "fp32"),
@@ -103,8 +103,12 @@ def test_a_thing_that_moves_alone_is_no_still():
             "moves like a pan to the left, or a walk around the scene: 2.0 px/frame (asked)",
         ),
         (
-            {"camera": "still", "objects_px": 1, "motion_px": 1, "static_share": 0.7},
+            {"camera": "still", "camera_px": 0.1, "objects_px": 1, "motion_px": 1, "static_share": 0.7},
             "things move before a still camera, in 30% of the frame: 1.0 px/frame (asked)",
+        ),
+        (
+            {"camera": "still", "camera_px": 0.5, "objects_px": 0.1, "motion_px": 0.6, "static_share": 0.2},
+            "drifts a little, no one way: 0.6 px/frame (asked)",
         ),
         (
             {"camera": "up", "camera_px": 0.5, "objects_px": 1, "motion_px": 1, "static_share": 0.2},

@@ -170,3 +170,8 @@ def test_no_reader_raises_anything_but_value_error(value):
             reader(value)
         except ValueError as error:
             assert str(error).startswith("must be ")
+
+
+def test_a_choice_that_is_nearly_one_is_suggested():
+    with pytest.raises(ValueError, match="did you mean ping-pong"):
+        values.one_of("none", "ping-pong")("pingpong")

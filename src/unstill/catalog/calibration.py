@@ -20,6 +20,7 @@ from unstill.artifacts import ModelFiles
 from unstill.errors import ModelError
 
 FOLDER = "calibration"
+LEVEL = 1.02  # times as much is no rise
 FARTHEST = 20.0  # e-fold beyond what was measured: a curve that is all but level leads anywhere
 GUESS = ((1, 0.02), (127, 2.0), (255, 4.0))  # for a model that nobody has measured: in proportion, 2 px/frame at 127
 
@@ -48,10 +49,17 @@ class Curve:
         pairs = [(point.motion, point.median_px) for point in self.points]
         return _read_between(pairs, motion)
 
+    @property
+    def strongest(self) -> int:
+        """Give the setting beyond which motion was not seen to rise."""
+        pairs = itertools.pairwise(self.points)
+        rising = [after.motion for before, after in pairs if after.median_px > LEVEL * before.median_px]
+        return rising[-1] if rising else self.points[-1].motion
+
     def find_motion(self, wanted_px: float) -> int:
         """Give the setting whose usual motion is nearest to what is wanted."""
         pairs = [(point.median_px, point.motion) for point in self.points]
-        return min(255, max(0, round(_read_between(pairs, wanted_px))))
+        return min(self.strongest, max(0, round(_read_between(pairs, wanted_px))))
 
     def find_spread(self, motion: float) -> tuple[float, float]:
         """Give what a tenth of the clips fall below, and a tenth exceed."""

@@ -40,7 +40,9 @@ def report(file: str, out: str | None, as_json: bool, debug: bool) -> None:
     if len(frames) < 2:
         raise RequestError(f"{file} has one frame, and motion takes two")
     found = measure_clip(to_frames(torch.from_numpy(frames)))
-    verdicts, moves = judge(found), describe_motion(found, tell_asked(probed.recipe))
+    moves = describe_motion(found, tell_asked(probed.recipe))
+    forgiven = {"still"} if wants_still(probed.recipe) else set()
+    verdicts = tuple(verdict for verdict in judge(found, probed.play_fps) if verdict.name not in forgiven)
     if out is not None:
         facts = f"{len(frames)} frames of {probed.size}, {probed.duration_s:.1f} s"
         draw_sheet(Path(out), frames, (Path(file).name, facts, moves), (found, verdicts))
@@ -49,7 +51,7 @@ def report(file: str, out: str | None, as_json: bool, debug: bool) -> None:
         return
     output.answer(moves)
     table = output.new_table("", "")
-    for name, value in (*describe_measures(found), *describe_verdicts(verdicts)):
+    for name, value in (*describe_measures(found, probed.play_fps), *describe_verdicts(verdicts)):
         table.add_row(name, output.escape(value))
     output.print_parts(table)
     if out is not None:
@@ -65,6 +67,15 @@ def tell_asked(recipe: dict[str, Any] | None) -> str:
     return f"asked: motion {motion}" + (f", camera {camera}" if camera != "auto" else "")
 
 
+def wants_still(recipe: dict[str, Any] | None) -> bool:
+    """Say whether a clip was meant to stand still."""
+    from unstill.takes import WANTED
+    from unstill.takes import wants_still as is_little
+
+    wanted = (recipe or {}).get(WANTED)
+    return isinstance(wanted, (int, float)) and is_little(wanted)
+
+
 def draw_sheet(place: Path, frames: Any, words: tuple[str, str, str], judged: tuple[Measures, tuple[Verdict, ...]]) -> None:
     """Draw the contact sheet and write it, whole or not at all."""
     import io
@@ -77,14 +88,16 @@ def draw_sheet(place: Path, frames: Any, words: tuple[str, str, str], judged: tu
     publish(place.resolve(), buffer.getvalue())
 
 
-def describe_measures(found: Measures) -> list[tuple[str, str]]:
+def describe_measures(found: Measures, play_fps: float) -> list[tuple[str, str]]:
     """Say row by row what was measured."""
     m = found
     parts = [f"pan {m.pan_x_px:+.1f}, {m.pan_y_px:+.1f} px", f"zoom {m.zoom_percent:+.2f} %", f"roll {m.roll_degrees:+.2f}°"]
     light = f"steps of {m.flicker_greys:.1f} grey levels, the largest {m.flash_greys:.1f}, {m.fade_greys:+.2f} of them steady"
     kept = f"sharpness {m.sharpness:.0%}, contrast {m.contrast:.0%}, colour {m.saturation:.0%} of the first frame's"
+    motion = f"{m.motion_px:.2f} ± {m.motion_spread_px:.2f} px/frame at 1024x576, {m.static_share:.0%} stands still"
+    rate = f"; {m.motion_px * play_fps:.1f} px/s at {play_fps:g} fps" if play_fps else ""
     return [
-        ("motion", f"{m.motion_px:.2f} ± {m.motion_spread_px:.2f} px/frame at 1024x576, {m.static_share:.0%} stands still"),
+        ("motion", motion + rate),
         ("camera", f"{m.camera_px:.2f} px/frame: " + ", ".join(parts) + " a frame"),
         ("objects", f"{m.objects_px:.2f} px/frame beyond the camera"),
         ("light", light),

@@ -233,6 +233,8 @@ def describe_levels(request: Request) -> str:
 
 def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list[tuple[str, str]]:
     """Say row by row what a run would do."""
+    from unstill.takes import describe_search, is_asked
+
     r = plan.request
     size = str(plan.clip_size) if plan.size == plan.clip_size else f"{plan.clip_size}, worked on at {plan.size}"
     revision = f", revision {plan.model.revision[:12]}" if plan.model.revision else ""
@@ -241,6 +243,7 @@ def describe_plan(image: PreparedImage, plan: Plan, out: str, seed: str) -> list
         ("model", f"{plan.model.name}, {show_bytes(plan.weights_bytes)} of weights in {plan.dtype}{revision}"),
         ("clip", f"{size}, {describe_length(plan.frames, r)}"),
         ("motion", f"motion {r.motion}, noise {r.noise:g}, fps {r.fps}{describe_told(r)}, {seed}"),
+        *([("search", describe_search(r, plan))] if is_asked(r) else []),
         ("sampling", f"{plan.steps} steps{describe_levels(r)}, guidance {r.guidance}, {r.guidance_shape}"),
         ("decoding", describe_chunk(plan)),
         ("runs on", f"{plan.device}, engine {plan.engine}" + (", offloaded" if r.offload else "")),

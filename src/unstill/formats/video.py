@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 from fractions import Fraction
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 
 CODECS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 # Options for clips of a few seconds: fast, and without settings that browsers refuse.
+# x264's AVX-512 code for macroblock trees reads memory that nobody wrote: the same frames gave other bytes once in a hundred
+# runs, and always where malloc fills memory (MALLOC_PERTURB_). Its AVX2 code does not.
+PROCESSOR = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__
+STEADY = {"x264-params": "asm=avx2"} if PROCESSOR.get("AVX512F") else {}
 OPTIONS: dict[str, dict[str, str]] = {
-    "h264": {"preset": "medium", "profile": "high"},
+    "h264": {"preset": "medium", "profile": "high", **STEADY},
     "vp9": {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
     "av1": {"preset": "8"},
 }

@@ -5,8 +5,10 @@ It does not know what was asked for, nor which number is good enough.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unstill.artifacts import Measures
@@ -18,10 +20,12 @@ from unstill.measure.motion import (
     measure_motion_px,
     measure_static_share,
     name_camera,
+    settle,
 )
 from unstill.measure.steady import (
     DARK,
     GREYS,
+    find_cuts,
     find_seams,
     measure_bands,
     measure_contrast,
@@ -42,10 +46,12 @@ def measure_clip(frames_FCHW: Tensor, picture_CHW: Tensor | None = None, device:
     """Measure motion, light, colour, sharpness and borders; the picture is what the first frame should be."""
     small = shrink(frames_FCHW, device)
     flow = track(small)
-    camera = doubt_camera(fit_camera(flow), small, flow)
-    numbers = {**_measure_motion(flow, camera), **_measure_stillness(small)}
+    is_cut_P = find_cuts(small, flow)
+    flow = forget(flow, is_cut_P)
+    flow, camera = settle(flow, doubt_camera(fit_camera(flow), small, flow), small)
+    numbers = {**_measure_motion(flow, camera, ~is_cut_P), **_measure_stillness(small)}
     curves = numbers.pop("curves")
-    numbers |= _measure_light(small, flow, curves["motion_px"])
+    numbers |= _measure_light(small, flow, curves["motion_px"], ~is_cut_P)
     curves |= {
         "sharpness": measure_sharpness(frames_FCHW, device),
         "saturation": measure_saturation(small),
@@ -63,36 +69,50 @@ def measure_clip(frames_FCHW: Tensor, picture_CHW: Tensor | None = None, device:
         saturation=_plain(curves["saturation"][-1]),
         contrast=_plain(curves["contrast"][-1]),
         band_percent=0.0 if is_plain else round(max(max(kind.values()) for kind in kinds), 1),
+        cuts=tuple(int(pair) + 2 for pair in is_cut_P.nonzero()[:, 0]),
         fidelity_db=None if picture_CHW is None else round(measure_fidelity_db(to_unit(frames_FCHW[0]), picture_CHW), 2),
         curves={name: tuple(_plain(value) for value in curve) for name, curve in curves.items()},
     )
 
 
-def _measure_motion(flow: Flow, camera: Camera) -> dict[str, Any]:
-    """Say what moves, split into the camera and the rest."""
+def forget(flow: Flow, is_cut_P: Tensor) -> Flow:
+    """Let nothing move from one scene to another."""
+    flow_PCHW = flow.flow_PCHW.masked_fill(is_cut_P[:, None, None, None], 0.0)
+    return replace(flow, flow_PCHW=flow_PCHW, confidence_PHW=flow.confidence_PHW.masked_fill(is_cut_P[:, None, None], 0.0))
+
+
+def _measure_motion(flow: Flow, camera: Camera, counts_P: Tensor) -> dict[str, Any]:
+    """Say what moves, split into the camera and the rest; the pairs that count alone make the means."""
     motion_P, word = measure_motion_px(flow, camera), name_camera(flow, camera)
     camera_P = measure_length(camera.plane_PCHW).mean((1, 2))
+    if not bool(counts_P.any()):
+        counts_P = torch.ones_like(counts_P)
+    ways = {
+        "pan_x_px": camera.pan_x_px_P,
+        "pan_y_px": camera.pan_y_px_P,
+        "zoom_percent": camera.zoom_percent_P,
+        "roll_degrees": camera.roll_degrees_P,
+        "static_share": measure_static_share(flow, camera),
+        "motion_px": motion_P,
+        "camera_px": camera_P,
+        "objects_px": camera.objects_px_P,
+    }
     return {
-        "motion_px": motion_P.mean(),
-        "motion_spread_px": motion_P.std(correction=0),
+        **{name: way_P[counts_P].mean() for name, way_P in ways.items()},
+        "motion_spread_px": motion_P[counts_P].std(correction=0),
         "camera": word.word,
         "camera_or": word.other,
-        "camera_px": camera_P.mean(),
-        "objects_px": camera.objects_px_P.mean(),
-        "pan_x_px": camera.pan_x_px_P.mean(),
-        "pan_y_px": camera.pan_y_px_P.mean(),
-        "zoom_percent": camera.zoom_percent_P.mean(),
-        "roll_degrees": camera.roll_degrees_P.mean(),
-        "static_share": measure_static_share(flow, camera).mean(),
-        "curves": {"motion_px": motion_P, "camera_px": camera_P, "objects_px": camera.objects_px_P},
+        "curves": {name: ways[name] for name in ("motion_px", "camera_px", "objects_px")},
     }
 
 
-def _measure_light(small: Shrunk, flow: Flow, motion_P: Tensor) -> dict[str, Any]:
+def _measure_light(small: Shrunk, flow: Flow, motion_P: Tensor, counts_P: Tensor) -> dict[str, Any]:
     """Say how light steps from frame to frame, and whether chunks show, in light or in detail."""
     flicker = measure_flicker(small, flow)
-    step_P = flicker.step_greys_P
-    found = [find_seams(step_P), find_seams(measure_error(small, flow))]
+    step_P, error_P = flicker.step_greys_P, measure_error(small, flow)
+    if bool(counts_P.any()):  # another scene is neither a flash nor a seam
+        step_P, error_P = (torch.where(counts_P, x_P, x_P[counts_P].median()) for x_P in (step_P, error_P))
+    found = [find_seams(step_P), find_seams(error_P)]
     if found[1][0] == find_seams(motion_P)[0]:  # what leaps is followed less well: no fault of the decoder
         del found[1]
     chunk, seam = max(found, key=lambda one: one[1])

@@ -5,13 +5,13 @@ It works on flow, and looks at light where flow leaves doubt. It does not know r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unstill.measure.flow import GREY, Flow, Shrunk, look_up, measure_length
+from unstill.measure.flow import GREY, Flow, Shrunk, blur, look_up, measure_length
 
 STILL_PX = 0.25  # a frame: flow of resampled pictures is noisy by 0.05 to 0.15 px
 SEEN = 0.1  # trust above which a place counts with its own motion
@@ -114,6 +114,27 @@ def doubt_camera(camera: Camera, clip: Shrunk, flow: Flow) -> Camera:
     nothing_P = torch.zeros_like(camera.pan_x_px_P)
     return Camera(nothing_P, nothing_P, nothing_P, nothing_P, _measure_objects(flow.flow_PCHW, flow),
                   torch.zeros_like(camera.plane_PCHW), flow.flow_PCHW)  # fmt: skip
+
+
+def settle(flow: Flow, camera: Camera, clip: Shrunk) -> tuple[Flow, Camera]:
+    """Let places that the camera's movement explains as well as their own flow move with the camera.
+
+    What lies around a thing that moves is taken along by its flow, some 12 px; its light says that it stays behind.
+    """
+    own_PHW, plane_PHW = (_differ(clip, way_PCHW, flow) for way_PCHW in (flow.flow_PCHW, camera.plane_PCHW))
+    stays = (plane_PHW <= own_PHW)[:, None]
+    settled = replace(flow, flow_PCHW=torch.where(stays, camera.plane_PCHW, flow.flow_PCHW))
+    residual_PCHW = camera.residual_PCHW.masked_fill(stays, 0.0)
+    objects_px_P = _measure_objects(residual_PCHW, settled)
+    return settled, replace(camera, residual_PCHW=residual_PCHW, objects_px_P=objects_px_P)
+
+
+def _differ(clip: Shrunk, way_PCHW: Tensor, flow: Flow) -> Tensor:
+    """Say by how much light around each place differs from where a way leads."""
+    pixel = torch.tensor(flow.pixel_px, device=way_PCHW.device)[:, None, None]
+    way_PCHW = F.interpolate(way_PCHW / pixel, scale_factor=2, mode="bilinear", align_corners=False)
+    error_PHW = (look_up(clip.light_FHW[1:], way_PCHW)[0] - clip.light_FHW[:-1]).abs()
+    return blur(F.avg_pool2d(error_PHW[:, None], 2)[:, 0], 1)
 
 
 def _measure_objects(residual_PCHW: Tensor, flow: Flow) -> Tensor:

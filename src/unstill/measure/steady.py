@@ -16,6 +16,9 @@ from unstill.measure.flow import Flow, Shrunk, look_up, to_light, to_unit
 
 GREYS = 255.0
 BLOCKS = (9, 16)  # light is compared in blocks of 64x64 px: resampling and grain cancel there, light does not
+CUT_GREYS = 10.0  # mean change; a pan of 20 px a frame over a busy picture changes as much, but is followed
+CUT_SHARE = 0.4  # of what is found again between other frames
+FOUND = 0.1  # trust
 SMALLEST = 4  # pixels that sharpness takes
 MARGIN = 0.06  # of each side is left out where sharpness is measured: borders are measured on their own
 FAINT = 0.5 / GREYS  # contrast or edges of less are what rounding leaves
@@ -72,6 +75,14 @@ def _follow(clip: Shrunk, flow: Flow) -> Tensor:
     light_FHW = F.avg_pool2d(clip.light_FHW[:, None], 2)[:, 0]
     later_PHW, _ = look_up(light_FHW[1:], flow.flow_PCHW / pixel / 2)
     return (later_PHW - light_FHW[:-1]) * GREYS
+
+
+def find_cuts(clip: Shrunk, flow: Flow) -> Tensor:
+    """Say which pairs of frames show different scenes, [P]: all has changed, and little of it is found again."""
+    change_P = (clip.light_FHW[1:] - clip.light_FHW[:-1]).abs().mean((1, 2)) * GREYS
+    found_P = (flow.confidence_PHW > FOUND).float().mean((1, 2))
+    is_dark_F = clip.light_FHW.flatten(1).amax(1) * GREYS < DARK * GREYS
+    return (change_P > CUT_GREYS) & (found_P < CUT_SHARE * found_P.median()) & ~is_dark_F[1:] & ~is_dark_F[:-1]
 
 
 def find_seams(step_P: Tensor) -> tuple[int, float]:

@@ -3,6 +3,7 @@
     still     hardly anything moves            frozen    frames repeat the one before
     flicker   light steps without order        seams     light steps at equal distances, as chunks make it
     flash     one step of light                fade      light goes one way
+    cut       it jumps to another scene
     black     frames show nothing              bands     a border is black, mirrored or smeared
     soft      sharpness is lost                colour    saturation or contrast drift
     jerky     motion comes and goes            strange   the first frame is not the picture
@@ -26,6 +27,8 @@ SOFT, DRIFT = 0.5, 0.2  # of the first frame's sharpness; by so much of its satu
 BAND_PERCENT = 2.0
 JERKY = 0.75  # of the mean motion is its spread
 LEAST_DB = 18.0  # of the first frame; what SVD's own decoder makes of a picture has 25 to 35
+USUAL_FPS = 7.0  # what thresholds a frame are for
+SHOWN = 5  # places that are named
 ALTERNATES = -0.5
 STILL_SHARE = 0.97  # of the frame; a thing that moves alone may fill little of it
 SLOW_PX, FAST_PX = 1.5, 4.0  # words for motion, a frame
@@ -42,20 +45,27 @@ WAYS = {
 }
 
 
-def judge(found: Measures) -> tuple[Verdict, ...]:
-    """Say what is wrong, the worst first."""
-    return (*_judge_frames(found), *_judge_motion(found), *_judge_light(found), *_judge_drift(found))
+def judge(found: Measures, play_fps: float | None = None) -> tuple[Verdict, ...]:
+    """Say what is wrong, the worst first; where frames come faster than the model makes them, each may move less."""
+    return (*_judge_frames(found), *_judge_motion(found, play_fps or USUAL_FPS), *_judge_light(found), *_judge_drift(found))
 
 
 def _judge_frames(found: Measures) -> Iterator[Verdict]:
     if found.black_frames:
-        yield Verdict("black", f"{found.black_frames} frames are black", "make it again with --dtype fp32 or bf16")
+        what = "1 frame is black" if found.black_frames == 1 else f"{found.black_frames} frames are black"
+        yield Verdict("black", what, "make it again with --dtype fp32 or bf16")
     if found.repeats:
-        yield Verdict("frozen", f"{found.repeats} frames repeat the one before", "make it again; frames were lost on the way")
+        what = "1 frame repeats" if found.repeats == 1 else f"{found.repeats} frames repeat"
+        yield Verdict("frozen", f"{what} the one before", "make it again; frames were lost on the way")
+    if found.cuts:
+        at = ", ".join(str(number) for number in found.cuts[:SHOWN]) + (", …" if len(found.cuts) > SHOWN else "")
+        yield Verdict(
+            "cut", f"it jumps to something else at frame {at}", "another seed; of a clip put together, report each part"
+        )
 
 
-def _judge_motion(found: Measures) -> Iterator[Verdict]:
-    if is_still(found):
+def _judge_motion(found: Measures, play_fps: float) -> Iterator[Verdict]:
+    if is_still(found) and found.motion_px * max(1.0, play_fps / USUAL_FPS) < STILL_PX:
         yield Verdict("still", f"it stands still: {found.motion_px:.2f} px/frame", "--fix-still, or --want-motion natural")
     elif found.motion_spread_px > JERKY * found.motion_px and not found.repeats:
         what = f"motion comes and goes: {found.motion_px:.1f} ± {found.motion_spread_px:.1f} px/frame"
@@ -95,6 +105,8 @@ def _explain_flicker(found: Measures) -> Verdict:
 
 
 def _judge_drift(found: Measures) -> Iterator[Verdict]:
+    if found.cuts:
+        return  # the last frame is of another scene than the first
     has_bands = found.band_percent > BAND_PERCENT and not found.black_frames
     if has_bands:
         yield Verdict("bands", f"a band of {found.band_percent:.0f} % grows at a border", "less motion, or another size")
@@ -128,6 +140,8 @@ def describe_motion(found: Measures, asked: str = "") -> str:
     amount = f"{found.motion_px:.1f} px/frame{beside}"
     if is_still(found):
         return f"stands still: {found.motion_px:.2f} px/frame{beside}"
+    if found.camera == "still" and found.camera_px > max(found.objects_px, STILL_PX):
+        return f"drifts a little, no one way: {amount}"
     if found.camera == "still" or found.objects_px > found.camera_px:
         before = "a still camera" if found.camera == "still" else WAYS[found.camera]
         return f"things move before {before}, in {1 - found.static_share:.0%} of the frame: {amount}"
