@@ -55,7 +55,7 @@ def read_order(fields: Mapping[str, Any], name: str, key: str | None = None) -> 
     knobs, given = read_request(fields).to_dict(), list_given(fields)
     digest = hashlib.sha256(json.dumps([knobs, name], sort_keys=True).encode()).hexdigest()
     said = tuple(f"{name} is ignored: {IGNORED[name]}" for name in given if name in IGNORED)
-    title, priority = read_title(given.get("title", "")), READ_PRIORITY(given.get("priority", 0))
+    title, priority = str(given.get("title", ""))[:LONGEST_TITLE], READ_PRIORITY(given.get("priority", 0))
     return Ticket(Order(knobs, name, title, priority, key, digest), said)
 
 
@@ -98,11 +98,6 @@ def find_problems(named: Mapping[str, Any]) -> list[str]:
     if named.get("format") == "png":
         problems.append("format must be one file: mp4, webm, gif, webp or apng")
     return problems
-
-
-def read_title(value: Any) -> str:
-    """Take a title as far as it is short, and without halves of characters, which JSON can write and nothing can keep."""
-    return str(value)[:LONGEST_TITLE].encode(errors="replace").decode()
 
 
 def match_seconds(request: Request, seconds: Any) -> Request:

@@ -69,4 +69,15 @@ def read_json(body: bytes) -> dict[str, Any]:
         raise RequestError("The body is no JSON") from None
     if not isinstance(found, dict):
         raise RequestError("The body must be a JSON object")
+    if b"\\ud" in body.lower() and not is_writable(found):
+        raise RequestError("The body holds half a character, which nothing can keep")
     return found
+
+
+def is_writable(found: Any) -> bool:
+    """Say whether all texts can be written again; in JSON halves of characters can be escaped one by one."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
