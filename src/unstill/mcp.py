@@ -1,8 +1,8 @@
 """Two tools for assistants that speak the Model Context Protocol: ask for a clip, and look how far it is.
 
 Messages come as lines of JSON on standard input and go out on standard output. A running `unstill serve` makes the clips, so
-that they outlive the assistant. Pictures alone are read; a file is written only where it is asked for, and none is yet. It speaks
-the versions of the protocol with a handshake, and the one without. It does not know how clips are made.
+that they outlive the assistant. Pictures alone are read; a file is written only where it is asked for, and none is yet.
+It speaks the versions of the protocol with a handshake, and the one without. It does not know how clips are made.
 """
 
 from __future__ import annotations
