@@ -12,7 +12,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from unstill.errors import PictureError, RequestError
-from unstill.studio.pictures import purify, read_data_url
+from unstill.studio.pictures import read_data_url
 from unstill.studio.service import Service
 
 NAMES = ("input_reference", "picture")  # of the file in a form
@@ -35,7 +35,7 @@ class Given:
         if self.upload is None:
             raise PictureError("input_reference is missing", hint="send a picture as the file input_reference")
         async with service.decoding:
-            picture = await asyncio.to_thread(purify, self.upload)
+            picture = await asyncio.to_thread(service.decoder.purify, self.upload)
         return await asyncio.to_thread(service.folder.keep_picture, picture)
 
 

@@ -1,0 +1,77 @@
+"""Uploads are decoded in a fork: what comes back is a picture or a reason, whatever happens to the fork."""
+
+import io
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from PIL import Image
+
+from pictures import encode, smooth
+from unstill.errors import PictureError
+from unstill.studio import pictures
+from unstill.studio.pictures import Decoder
+
+
+@pytest.fixture
+def decoder():
+    found = Decoder()
+    yield found
+    found.close()
+
+
+def list_forks(decoder: Decoder) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(decoder._process.pid)], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def test_a_picture_comes_back_encoded_anew(decoder):
+    sent = encode(smooth(), "JPEG", quality=95, comment=b"secret")
+    got = decoder.purify(sent)
+    with Image.open(io.BytesIO(got)) as image:
+        assert (image.format, image.size) == ("PNG", (160, 120))
+    assert b"secret" not in got
+    assert decoder.purify(sent) == got
+    with pytest.raises(PictureError, match="no picture"):
+        decoder.purify(b"nothing")
+    with pytest.raises(PictureError, match="empty"):
+        decoder.purify(b"")
+
+
+def test_a_process_that_was_killed_is_started_again(decoder):
+    sent = encode(smooth(), "PNG")
+    got = decoder.purify(sent)
+    decoder._process.kill()
+    decoder._process.wait()
+    assert decoder.purify(sent) == got
+
+
+def test_a_fork_that_is_killed_takes_nobody_along(decoder):
+    """It is stopped while it waits for the rest of an upload, which never comes."""
+    decoder.purify(encode(smooth(), "PNG"))
+    ours, theirs = pictures.socket.socketpair()
+    with ours, theirs:
+        decoder._send(theirs)
+        theirs.close()
+        end = time.monotonic() + 60
+        while not (forks := list_forks(decoder)) and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(forks[0], signal.SIGKILL)
+        assert pictures.exchange(ours, b"rest") == b""
+    assert decoder.purify(encode(smooth(), "PNG"))
+
+
+def test_an_answer_that_breaks_off_is_no_picture(decoder, monkeypatch):
+    for answer in (b"", b"+", b"+" + (5).to_bytes(8) + b"PNG", b"?" + (0).to_bytes(8)):
+        monkeypatch.setattr(pictures, "exchange", lambda line, data, answer=answer: answer)
+        with pytest.raises(PictureError, match="within its limits"):
+            decoder.purify(b"picture")
+
+
+def test_it_leaves_with_the_server(decoder):
+    decoder.purify(encode(smooth(), "PNG"))
+    process = decoder._process
+    decoder.close()
+    assert process.returncode == 0
