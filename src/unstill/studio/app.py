@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import unstill
 from unstill.errors import RequestError, UnstillError
-from unstill.studio import drafts, events, health, page, session, videos
+from unstill.studio import drafts, events, health, openapi, page, session, videos
 from unstill.studio.guard import Guard, TooMuch
 from unstill.studio.service import Service
 
@@ -53,6 +53,7 @@ def make_app(service: Service, host: str = "127.0.0.1", key: str | None = None) 
     app.get("/healthz", summary="Is the server there")(health.healthz)
     app.get("/readyz", summary="Can it make clips")(health.readyz)
     app.get("/metrics", summary="Counts for Prometheus")(health.metrics)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     guard = app.state.guard = Guard(app, host, key)
     return guard
 
@@ -74,9 +75,10 @@ async def explain_own(request: Request, error: Exception) -> Response:
 async def explain_http(request: Request, error: Exception) -> Response:
     """Explain a route that is none, or a state that does not allow it."""
     assert isinstance(error, HTTPException)
-    return explain(
-        error.status_code, {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "conflict"), str(error.detail)
-    )
+    code = {404: "not_found", 405: "method_not_allowed", 410: "gone"}.get(error.status_code, "bad_request")
+    answer = explain(error.status_code, code, str(error.detail))
+    answer.headers.update(error.headers or {})  # which methods are allowed, for one
+    return answer
 
 
 async def explain_body(request: Request, error: Exception) -> Response:
