@@ -12,66 +12,66 @@ from PIL import Image
 from pictures import encode, smooth
 from unstill.errors import PictureError
 from unstill.studio import pictures
-from unstill.studio.pictures import Decoder
+from unstill.studio.pictures import Purifier
 
 
 @pytest.fixture
-def decoder():
-    found = Decoder()
+def purifier():
+    found = Purifier()
     yield found
     found.close()
 
 
-def list_forks(decoder: Decoder) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(decoder._process.pid)], capture_output=True, text=True)
+def list_forks(purifier: Purifier) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(purifier._process.pid)], capture_output=True, text=True)
     return [int(pid) for pid in found.stdout.split()]
 
 
-def test_a_picture_comes_back_encoded_anew(decoder):
+def test_a_picture_comes_back_encoded_anew(purifier):
     sent = encode(smooth(), "JPEG", quality=95, comment=b"secret")
-    got = decoder.purify(sent)
+    got = purifier.purify(sent)
     with Image.open(io.BytesIO(got)) as image:
         assert (image.format, image.size) == ("PNG", (160, 120))
     assert b"secret" not in got
-    assert decoder.purify(sent) == got
+    assert purifier.purify(sent) == got
     with pytest.raises(PictureError, match="no picture"):
-        decoder.purify(b"nothing")
+        purifier.purify(b"nothing")
     with pytest.raises(PictureError, match="empty"):
-        decoder.purify(b"")
+        purifier.purify(b"")
 
 
-def test_a_process_that_was_killed_is_started_again(decoder):
+def test_a_process_that_was_killed_is_started_again(purifier):
     sent = encode(smooth(), "PNG")
-    got = decoder.purify(sent)
-    decoder._process.kill()
-    decoder._process.wait()
-    assert decoder.purify(sent) == got
+    got = purifier.purify(sent)
+    purifier._process.kill()
+    purifier._process.wait()
+    assert purifier.purify(sent) == got
 
 
-def test_a_fork_that_is_killed_takes_nobody_along(decoder):
+def test_a_fork_that_is_killed_takes_nobody_along(purifier):
     """It is stopped while it waits for the rest of an upload, which never comes."""
-    decoder.purify(encode(smooth(), "PNG"))
+    purifier.purify(encode(smooth(), "PNG"))
     ours, theirs = pictures.socket.socketpair()
     with ours, theirs:
-        decoder._send(theirs)
+        purifier._send(theirs)
         theirs.close()
         end = time.monotonic() + 60
-        while not (forks := list_forks(decoder)) and time.monotonic() < end:
+        while not (forks := list_forks(purifier)) and time.monotonic() < end:
             time.sleep(0.01)
         os.kill(forks[0], signal.SIGKILL)
         assert pictures.exchange(ours, b"rest") == b""
-    assert decoder.purify(encode(smooth(), "PNG"))
+    assert purifier.purify(encode(smooth(), "PNG"))
 
 
-def test_an_answer_that_breaks_off_is_no_picture(decoder, monkeypatch):
+def test_an_answer_that_breaks_off_is_no_picture(purifier, monkeypatch):
     for answer in (b"", b"+", b"+" + (5).to_bytes(8) + b"PNG", b"?" + (0).to_bytes(8)):
         monkeypatch.setattr(pictures, "exchange", lambda line, data, answer=answer: answer)
         with pytest.raises(PictureError, match="within its limits"):
-            decoder.purify(b"picture")
+            purifier.purify(b"picture")
 
 
-def test_it_leaves_with_the_server(decoder):
-    decoder.purify(encode(smooth(), "PNG"))
-    process = decoder._process
-    decoder.close()
+def test_it_leaves_with_the_server(purifier):
+    purifier.purify(encode(smooth(), "PNG"))
+    process = purifier._process
+    purifier.close()
     assert process.returncode == 0

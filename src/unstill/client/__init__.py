@@ -23,8 +23,8 @@ from urllib.parse import quote
 
 import httpx2
 
-from unstill.client.answers import Told, make_error, read_answer, read_events
-from unstill.client.transfer import Patience, Source, fetch, read_picture, write_aside
+from unstill.client.answers import Happening, make_error, read_answer, read_events
+from unstill.client.transfer import PictureSource, Tries, fetch, read_picture, write_aside
 from unstill.client.video import Video
 from unstill.errors import Cancelled, RequestError, ServerError
 from unstill.formats import SUFFIXES
@@ -55,7 +55,7 @@ class Client:
         """Let go of the connections."""
         self._http.close()
 
-    def create(self, picture: Source, **knobs: Any) -> Video:
+    def create(self, picture: PictureSource, **knobs: Any) -> Video:
         """Ask for a clip of a picture: its path, its bytes, or an open file. Besides knobs: `seconds`, `title`, `priority`."""
         fields = {name: write_field(value) for name, value in knobs.items() if value is not None}
         # A server makes one job of one key: a request whose answer was lost can be sent again.
@@ -107,7 +107,7 @@ class Client:
         """Fetch a finished clip: whole and under its name, or not at all. Another format is made of it by the server."""
         query = {"format": format} if format else {}
         with write_aside(Path(path)) as file:
-            fetch(self._http, f"{name_route(id)}/content", query, file, Patience(self.url, self.patience_s))
+            fetch(self._http, f"{name_route(id)}/content", query, file, Tries(self.url, self.patience_s))
         return Path(path)
 
     def cancel(self, id: str) -> Video:
@@ -123,7 +123,7 @@ class Client:
         return bool(self._ask("DELETE", name_route(id), is_repeatable=False)["deleted"])
 
     def animate(
-        self, picture: Source, out: str | os.PathLike[str], watch: Callable[[Video], None] | None = None, **knobs: Any
+        self, picture: PictureSource, out: str | os.PathLike[str], watch: Callable[[Video], None] | None = None, **knobs: Any
     ) -> Video:
         """Ask for a clip, wait for it and fetch it, in the format that the name of the file says."""
         kind = SUFFIXES.get(Path(out).suffix.lower(), "png")
@@ -137,7 +137,7 @@ class Client:
 
     def _ask(self, method: str, path: str, *, is_repeatable: bool = True, **more: Any) -> Any:
         """Ask, again while nothing answers. What must not be repeated is sent again only if it cannot have arrived."""
-        patience = Patience(self.url, self.patience_s)
+        patience = Tries(self.url, self.patience_s)
         while True:
             try:
                 return read_answer(self._http.request(method, path, **more))
@@ -148,7 +148,7 @@ class Client:
                     raise ServerError(f"The answer of {self.url} was lost: {error}", hint="look whether it was done") from error
                 patience.pause(error)
 
-    def _listen(self, id: str, last: int) -> Iterator[Told]:
+    def _listen(self, id: str, last: int) -> Iterator[Happening]:
         """Give what happens to a clip after an event; nothing, where events do not come through."""
         headers = {"Last-Event-ID": str(last)}
         with self._http.stream("GET", f"{name_route(id)}/events", headers=headers) as answer:

@@ -27,7 +27,7 @@ BY_STATUS: dict[int, type[UnstillError]] = {  # where the code is none of ours: 
 
 
 @dataclass(frozen=True)
-class Told:
+class Happening:
     """Something that a server says has happened to a clip; numbers rise."""
 
     number: int
@@ -66,7 +66,7 @@ def list_codes(root: type[UnstillError] = UnstillError) -> dict[str, type[Unstil
     return found
 
 
-def read_events(lines: Iterable[str]) -> Iterator[Told]:
+def read_events(lines: Iterable[str]) -> Iterator[Happening]:
     """Read server-sent events, as far as they come."""
     fields: dict[str, str] = {}
     for line in lines:
@@ -74,5 +74,5 @@ def read_events(lines: Iterable[str]) -> Iterator[Told]:
         if name:  # a comment has none
             fields[name] = value.removeprefix(" ")
         elif not line and "data" in fields:
-            yield Told(int(fields.get("id", 0)), fields.get("event", ""), json.loads(fields["data"]))
+            yield Happening(int(fields.get("id", 0)), fields.get("event", ""), json.loads(fields["data"]))
             fields = {}

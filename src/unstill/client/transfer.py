@@ -22,14 +22,14 @@ import httpx2
 from unstill.client.answers import read_answer
 from unstill.errors import DiskFull, PictureError, ServerError, ServerMissing, WriteError
 
-Source = str | os.PathLike[str] | bytes | BinaryIO
+PictureSource = str | os.PathLike[str] | bytes | BinaryIO
 MOST_BYTES = 32 * 2**20  # what servers take
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between two tries
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DIGEST = re.compile(r'"([0-9a-f]{64})"')
 
 
-class Patience:
+class Tries:
     """How long a server may be away before it is given up."""
 
     def __init__(self, url: str, most_s: float) -> None:
@@ -51,7 +51,7 @@ class Patience:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
 
-def read_picture(source: Source) -> bytes:
+def read_picture(source: PictureSource) -> bytes:
     """Give the bytes of a picture: a path, an open file, or bytes already."""
     if isinstance(source, bytes):
         data = source
@@ -91,7 +91,7 @@ def write_aside(target: Path) -> Iterator[BufferedRandom]:
         raise kind(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def fetch(http: httpx2.Client, path: str, query: dict[str, str], file: BufferedRandom, patience: Patience) -> None:
+def fetch(http: httpx2.Client, path: str, query: dict[str, str], file: BufferedRandom, patience: Tries) -> None:
     """Fetch a file, going on where the connection broke off; one that changed meanwhile is begun anew."""
     tag = ""
     while True:

@@ -30,7 +30,7 @@ GOOD, BAD, HEAD = b"+", b"-", 9  # an answer: a verdict, its length in eight byt
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,20};base64,", re.ASCII)
 
 
-class Decoder:
+class Purifier:
     """The server's end of the process that forks; it is started when the first picture comes, and again if it died."""
 
     def __init__(self) -> None:

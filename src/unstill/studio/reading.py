@@ -35,7 +35,7 @@ class Given:
         if self.upload is None:
             raise PictureError("input_reference is missing", hint="send a picture as the file input_reference")
         async with service.decoding:
-            picture = await asyncio.to_thread(service.decoder.purify, self.upload)
+            picture = await asyncio.to_thread(service.purifier.purify, self.upload)
         return await asyncio.to_thread(service.folder.keep_picture, picture)
 
 
