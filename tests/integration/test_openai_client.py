@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import subprocess
+import time
 import warnings
 
+import httpx2
 import openai
 import pytest
 from openai import OpenAI
@@ -161,6 +163,18 @@ def test_requests_of_vllm_omni_work_as_they_stand(server, tmp_path):
 def test_a_picture_in_a_field_of_json_is_taken_as_vllm_omni_does(server):
     answer = post(server, server.headers, files={"none": b""}, image_reference=json.dumps({"image_url": URL}))
     assert answer.status_code == 200, answer.text
+
+
+def test_who_leaves_while_waiting_finds_the_clip_in_the_list(server, client):
+    with pytest.raises(httpx2.ReadTimeout):
+        httpx2.post(f"{server.url}/v1/videos/sync", headers=server.headers, data={**LONG, "title": "left"}, timeout=3,
+                    files={"input_reference": HARBOUR.read_bytes()})  # fmt: skip
+    left, end = [], time.monotonic() + 120
+    while not left and time.monotonic() < end:
+        left = http.get(f"{server.url}/v1/videos", params={"q": "left"}, headers=server.headers).json()["data"]
+        time.sleep(0.05)
+    assert [one["title"] for one in left] == ["left"]
+    assert client.videos.delete(left[0]["id"]).id == left[0]["id"]
 
 
 def test_waiting_for_a_clip_that_cannot_be_made_says_why(server):

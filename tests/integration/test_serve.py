@@ -148,7 +148,9 @@ def test_of_two_hundred_at_once_exactly_as_many_are_taken_as_may_wait(tmp_path):
     try:
         headers = {"Authorization": "Bearer secret"}
         assert post(server).status_code == 401
-        pids = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True).stdout.split()
+        pids = subprocess.run(
+            ["pgrep", "-P", str(server.process.pid), "-f", "jobs.worker"], capture_output=True, text=True
+        ).stdout.split()
         for pid in pids:
             os.kill(int(pid), signal.SIGSTOP)
         answers: list[httpx2.Response] = []

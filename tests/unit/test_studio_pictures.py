@@ -15,7 +15,7 @@ from unstill.studio import pictures
 from unstill.studio.pictures import Purifier
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def purifier():
     found = Purifier()
     yield found
@@ -70,8 +70,9 @@ def test_an_answer_that_breaks_off_is_no_picture(purifier, monkeypatch):
             purifier.purify(b"picture")
 
 
-def test_it_leaves_with_the_server(purifier):
+def test_it_leaves_with_the_server_and_comes_back_for_another(purifier):
     purifier.purify(encode(smooth(), "PNG"))
     process = purifier._process
     purifier.close()
     assert process.returncode == 0
+    assert purifier.purify(encode(smooth(), "PNG"))

@@ -137,16 +137,16 @@ class Client:
 
     def _ask(self, method: str, path: str, *, is_repeatable: bool = True, **more: Any) -> Any:
         """Ask, again while nothing answers. What must not be repeated is sent again only if it cannot have arrived."""
-        patience = Tries(self.url, self.patience_s)
+        tries = Tries(self.url, self.patience_s)
         while True:
             try:
                 return read_answer(self._http.request(method, path, **more))
             except httpx2.ConnectError as error:
-                patience.pause(error)
+                tries.pause(error)
             except httpx2.TransportError as error:
                 if not is_repeatable:
                     raise ServerError(f"The answer of {self.url} was lost: {error}", hint="look whether it was done") from error
-                patience.pause(error)
+                tries.pause(error)
 
     def _listen(self, id: str, last: int) -> Iterator[Happening]:
         """Give what happens to a clip after an event; nothing, where events do not come through."""

@@ -91,7 +91,7 @@ def write_aside(target: Path) -> Iterator[BufferedRandom]:
         raise kind(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def fetch(http: httpx2.Client, path: str, query: dict[str, str], file: BufferedRandom, patience: Tries) -> None:
+def fetch(http: httpx2.Client, path: str, query: dict[str, str], file: BufferedRandom, tries: Tries) -> None:
     """Fetch a file, going on where the connection broke off; one that changed meanwhile is begun anew."""
     tag = ""
     while True:
@@ -107,8 +107,8 @@ def fetch(http: httpx2.Client, path: str, query: dict[str, str], file: BufferedR
             break
         except httpx2.TransportError as error:
             if file.seek(0, os.SEEK_END) > start:
-                patience.renew()
-            patience.pause(error)
+                tries.renew()
+            tries.pause(error)
     check_digest(file, tag)
 
 
