@@ -32,6 +32,7 @@ from unstill.formats import SUFFIXES
 __all__ = ["Client", "Video"]
 
 WAIT_S = httpx2.Timeout(60.0, connect=10.0)  # a server that has nothing to tell gives a sign of life every 15 s
+CONVERT_S = httpx2.Timeout(330.0, connect=10.0)  # making another format may take so long before the first byte comes
 PATIENCE_S = 60.0  # a server may take so long to come back
 POLL_S = 1.0  # between two looks, where events do not come through
 PAGE = 100  # the most that a server lists at once
@@ -105,9 +106,10 @@ class Client:
 
     def download(self, id: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
         """Fetch a finished clip: whole and under its name, or not at all. Another format is made of it by the server."""
-        query = {"format": format} if format else {}
+        asked = self._http.build_request("GET", f"{name_route(id)}/content", params={"format": format} if format else {},
+                                         timeout=CONVERT_S if format else WAIT_S)  # fmt: skip
         with write_aside(Path(path)) as file:
-            fetch(self._http, f"{name_route(id)}/content", query, file, Tries(self.url, self.patience_s))
+            fetch(self._http, asked, file, Tries(self.url, self.patience_s))
         return Path(path)
 
     def cancel(self, id: str) -> Video:

@@ -12,7 +12,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BufferedRandom
 from pathlib import Path
 from typing import BinaryIO
@@ -91,14 +91,15 @@ def write_aside(target: Path) -> Iterator[BufferedRandom]:
         raise kind(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def fetch(http: httpx2.Client, path: str, query: dict[str, str], file: BufferedRandom, tries: Tries) -> None:
+def fetch(http: httpx2.Client, asked: httpx2.Request, file: BufferedRandom, tries: Tries) -> None:
     """Fetch a file, going on where the connection broke off; one that changed meanwhile is begun anew."""
     tag = ""
     while True:
         start = file.seek(0, os.SEEK_END)
         try:
-            headers = {"Range": f"bytes={start}-", "If-Range": tag} if start and tag else {}
-            with http.stream("GET", path, params=query, headers=headers) as answer:
+            if start and tag:
+                asked.headers |= {"Range": f"bytes={start}-", "If-Range": tag}
+            with closing(http.send(asked, stream=True)) as answer:
                 if answer.status_code not in (200, 206):
                     answer.read()
                     read_answer(answer)
