@@ -105,6 +105,12 @@ def test_a_server_that_is_not_there_is_given_up_after_the_patience():
     assert "127.0.0.1:9" in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1"])
+def test_an_address_that_cannot_be_one_is_not_tried_again(url):
+    with Client(url, patience_s=3600) as client, pytest.raises(ServerMissing):
+        client.get("video_1")
+
+
 def test_a_name_that_tells_no_format_is_refused_before_anything_is_asked(tmp_path):
     with Client("http://127.0.0.1:9", patience_s=0) as client, pytest.raises(RequestError, match="must end in"):
         client.animate(b"", tmp_path / "clip")

@@ -106,8 +106,9 @@ class Client:
 
     def download(self, id: str, path: str | os.PathLike[str], format: str | None = None) -> Path:
         """Fetch a finished clip: whole and under its name, or not at all. Another format is made of it by the server."""
-        asked = self._http.build_request("GET", f"{name_route(id)}/content", params={"format": format} if format else {},
-                                         timeout=CONVERT_S if format else WAIT_S)  # fmt: skip
+        query, patience = ({"format": format}, CONVERT_S) if format else ({}, WAIT_S)
+        plain = {"Accept-Encoding": "identity"}  # parts of what a proxy has packed do not fit together
+        asked = self._http.build_request("GET", f"{name_route(id)}/content", params=query, headers=plain, timeout=patience)
         with write_aside(Path(path)) as file:
             fetch(self._http, asked, file, Tries(self.url, self.patience_s))
         return Path(path)

@@ -26,6 +26,7 @@ PictureSource = str | os.PathLike[str] | bytes | BinaryIO
 MOST_BYTES = 32 * 2**20  # what servers take
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between two tries
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+HOPELESS = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)  # an address or a key that cannot be one
 DIGEST = re.compile(r'"([0-9a-f]{64})"')
 
 
@@ -42,7 +43,7 @@ class Tries:
 
     def pause(self, error: httpx2.TransportError) -> None:
         """Wait before the next try, each time longer, or raise what there is to say."""
-        if time.monotonic() + self._pause_s > self._end:
+        if isinstance(error, HOPELESS) or time.monotonic() + self._pause_s > self._end:
             why = str(error) or type(error).__name__
             raise ServerMissing(
                 f"The server at {self.url} cannot be reached: {why}", hint="unstill serve starts one"
