@@ -248,4 +248,4 @@ def describe_route(method: str, path: str, operation: dict[str, Any]) -> None:
         _, name, said = HEADERS[path]
         header = {"name": name, "in": "header", "required": False, "schema": TEXT, "description": said}
         operation.setdefault("parameters", []).append(header)
-    operation |= {"responses": {}, **ROUTES[method, path]}
+    operation |= ROUTES.get((method, path), {})
