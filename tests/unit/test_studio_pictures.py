@@ -63,6 +63,17 @@ def test_a_fork_that_is_killed_takes_nobody_along(purifier):
     assert purifier.purify(encode(smooth(), "PNG"))
 
 
+@pytest.mark.slow
+def test_a_picture_that_needs_more_memory_than_it_may_is_refused_and_the_next_is_taken():
+    small = Purifier(most_memory=400 * 2**20)
+    try:
+        with pytest.raises(PictureError, match=r"memory|allocate"):
+            small.purify(encode(Image.new("RGB", (7000, 7000)), "PNG", compress_level=1))
+        assert small.purify(encode(smooth(), "PNG"))
+    finally:
+        small.close()
+
+
 def test_an_answer_that_breaks_off_is_no_picture(purifier, monkeypatch):
     for answer in (b"", b"+", b"+" + (5).to_bytes(8) + b"PNG", b"?" + (0).to_bytes(8)):
         monkeypatch.setattr(pictures, "exchange", lambda line, data, answer=answer: answer)

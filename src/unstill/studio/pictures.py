@@ -1,6 +1,6 @@
 """Uploads become pictures that can be trusted: decoded in a short-lived process with limits, and encoded anew.
 
-    python -m unstill.studio.pictures       forks for every socket that it is sent on its standard input
+    python -m unstill.studio.pictures BYTES     forks for every socket that comes on standard input, with so much memory each
 
 Whatever a file does to a decoder, it does it there. One process imports what decoders need, which takes longer than most
 pictures do; it reads none itself, and every picture gets a fork of it. It does not know HTTP.
@@ -33,7 +33,8 @@ DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,20};base64,", re.ASCII)
 class Purifier:
     """The server's end of the process that forks; it is started when the first picture comes, and again if it died."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_memory: int = MOST_MEMORY) -> None:
+        self.most_memory = most_memory  # of addresses, for one picture
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -101,7 +102,8 @@ class Purifier:
         # One thread: a fork has no others, and each would take memory from the limit.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         with theirs:
-            self._process = subprocess.Popen([sys.executable, "-m", __name__], stdin=theirs.fileno(), env=environment)
+            words = [sys.executable, "-m", __name__, str(self.most_memory)]
+            self._process = subprocess.Popen(words, stdin=theirs.fileno(), env=environment)
         return self._line
 
 
@@ -128,7 +130,7 @@ def read_data_url(text: str) -> bytes:
         raise PictureError("image_url is no base64") from None
 
 
-def main() -> None:
+def main(most_memory: int) -> None:
     """Fork for every socket that comes."""
     import unstill.formats.picture  # noqa: F401 - here, so that forks have it
 
@@ -142,16 +144,16 @@ def main() -> None:
         if os.fork() == 0:
             line.close()  # only the process that forks may be heard to live
             os.close(0)
-            work(handles[0])
+            work(handles[0], most_memory)
         os.close(handles[0])
 
 
-def work(handle: int) -> None:
+def work(handle: int, most_memory: int) -> None:
     """Decode what comes, in a fork; nothing that it does or leaves can reach anybody."""
     import resource
 
     signal.alarm(MOST_S)  # nothing catches it
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (most_memory, most_memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         with suppress(OSError), socket.socket(fileno=handle) as line:
@@ -181,4 +183,4 @@ def decode_anew(data: bytes) -> tuple[bytes, bytes]:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
