@@ -6,6 +6,7 @@ It holds no facts about knobs, commands, errors or formats; it only lays them ou
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import click
 
 import unstill
-from unstill import artifacts, errors
+from unstill import artifacts, client, errors
 from unstill.equivalents import equivalents
 from unstill.request import DEFAULTS, KNOBS, PRESETS, Request, settle
 
@@ -245,6 +246,11 @@ def python_page() -> Iterator[str]:
     yield from ("## Watching and stopping", "")
     yield "`animate(…, watch=function)` calls the function with a `Progress` at every stage and step. An exception raised in"
     yield "it stops the run; nothing is written then."
+    yield from ("", "## unstill.client", "", "[How to use it](../howto/clients.md).", "")
+    for kind in (client.Client, client.Video):
+        yield from (f"### {kind.__name__}", "", _sentences(inspect.getdoc(kind)), "")
+        yield from table(("attribute", "type", "meaning"), _fields(kind)) if dataclasses.is_dataclass(kind) else ()
+        yield from table(("method", "what it does"), _methods(kind))
 
 
 def _find(name: str) -> Any:

@@ -19,6 +19,7 @@ import doc_server
 
 LANGUAGES = {"bash", "python", "toml"}  # these are run
 SHOWN = {"text", "json"}  # these show what a program says
+SERVED_AT = "http://127.0.0.1:8000"  # where examples expect a server; in tests it has a port of its own
 REASONS = {"needs-network", "needs-gpu", "changes-machine", "other-tool", "runs-long"}
 FENCE = re.compile(r"^(```+)[ \t]*([^\n]*)\n(.*?)^\1[ \t]*$", re.M | re.S)
 
@@ -61,9 +62,11 @@ class Newcomer:
     folder: Path
     address: str
     environment: dict[str, str]
+    served_at: str = SERVED_AT
 
     def run(self, block: Block) -> subprocess.CompletedProcess[str]:
         """Run one example in the folder; return its exit code and what it said."""
+        block = replace(block, text=block.text.replace(SERVED_AT, self.served_at))
         if block.language == "toml":
             config = self.folder / "config.toml"
             config.write_text(block.text)

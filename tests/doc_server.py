@@ -20,7 +20,7 @@ import threading
 import traceback
 
 SMALL, SMALL_AREA = {"steps": 1, "frames": 3}, (128, 64)
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0  # a machine may be busy; a worker of a server imports torch first
 
 
 def serve(address: str) -> None:

@@ -18,6 +18,9 @@
     │   └── LostClaim      another worker has the job
     ├── QueueFull          more jobs wait than may                                  exit 11
     ├── StoreError         the jobs on disk cannot be read or written               exit 12
+    ├── ServerError        a server of clips answers what makes no sense            exit 13
+    │   ├── KeyRefused     it wants a key, or another one
+    │   └── ServerMissing  it cannot be reached; trying again may help
     └── Cancelled          the caller stopped it                                    exit 130
 
 A class exists where a caller may do something differently. Every message says what happened, what was
@@ -158,6 +161,24 @@ class StoreError(UnstillError):
     """The jobs on disk cannot be read or written."""
 
     code, exit_code, http_status = "store", 12, 503
+
+
+class ServerError(UnstillError):
+    """A server of clips answers what makes no sense, or says that it failed."""
+
+    code, exit_code, http_status = "server", 13, 502
+
+
+class KeyRefused(ServerError):
+    """The server wants a key, or another one."""
+
+    code, http_status = "bad_key", 401
+
+
+class ServerMissing(ServerError):
+    """The server cannot be reached."""
+
+    code, http_status, retryable = "no_server", 503, True
 
 
 class Cancelled(UnstillError):

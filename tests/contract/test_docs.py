@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from doc_examples import LANGUAGES, REASONS, SHOWN, Newcomer, install_client, read_blocks, serve
+from doc_examples import LANGUAGES, REASONS, SERVED_AT, SHOWN, Newcomer, install_client, read_blocks, serve
 from miniature import make_miniature
+from server import Server
 from unstill.request import KNOBS
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +179,19 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def newcomer(place, tmp_path):
+def served_at(request, tmp_path_factory):
+    """The address of a server, for pages whose examples speak to one."""
+    name = request.node.callspec.params["name"]
+    if not any(SERVED_AT in block.text for block in BLOCKS[name] if block.runs):
+        yield SERVED_AT
+        return
+    server = Server(tmp_path_factory.mktemp("serve"))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def newcomer(place, served_at, tmp_path):
     folder, address = place
     draw_pictures(tmp_path)
     environment = {
@@ -188,7 +201,7 @@ def newcomer(place, tmp_path):
         "OMP_NUM_THREADS": "1",
         "LANG": "C.UTF-8",
     }
-    return Newcomer(tmp_path, address, environment)
+    return Newcomer(tmp_path, address, environment, served_at)
 
 
 def draw_pictures(folder: Path) -> None:

@@ -6,14 +6,14 @@ One child process takes a whole group, so that its peak memory is the largest of
 import json
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pictures import encode, make_blank_png, make_png, png_chunk, smooth
+from hostile import claim_more, make_bombs, make_kinds
+from pictures import make_blank_png, png_chunk
 
 MOST_BYTES = 512 * 1024**2
 MOST_S = 2.0
@@ -53,37 +53,14 @@ def slow(results) -> dict[str, float]:
     return {name: result["took_s"] for name, result in results.items() if result["took_s"] > MOST_S}
 
 
-def files() -> dict[str, bytes]:
-    """One file of each kind that is read."""
-    grey16 = Image.fromarray(np.asarray(smooth().convert("L")).astype(np.uint16) * 257)
-    return {
-        "plain.jpg": encode(smooth(), "JPEG", quality=90),
-        "progressive.jpg": encode(smooth(), "JPEG", progressive=True),
-        "cmyk.jpg": encode(smooth().convert("CMYK"), "JPEG"),
-        "colour.png": encode(smooth(), "PNG"),
-        "palette.png": encode(smooth().quantize(64), "PNG", transparency=3),
-        "grey16.png": encode(grey16, "PNG"),
-        "moving.png": encode(smooth(), "PNG", save_all=True, append_images=[smooth().rotate(180)]),
-        "lossy.webp": encode(smooth(), "WEBP"),
-        "lossless.webp": encode(smooth(), "WEBP", lossless=True),
-        "a.avif": encode(smooth(), "AVIF"),
-        "a.gif": encode(smooth().quantize(64), "GIF"),
-        "a.bmp": encode(smooth(), "BMP"),
-        "raw.tif": encode(smooth(), "TIFF"),
-        "lzw.tif": encode(smooth(), "TIFF", compression="tiff_lzw"),
-        "deflate.tif": encode(smooth(), "TIFF", compression="tiff_adobe_deflate"),
-        "fax.tif": encode(smooth().convert("1"), "TIFF", compression="group4"),
-    }
-
-
 def test_files_cut_at_every_sixteenth_are_refused(tmp_path):
     """Unless what is missing is behind the pixels, as the directory of a TIFF may be, and then the picture is whole."""
-    for name, data in files().items():
+    for name, data in make_kinds().items():
         (tmp_path / f"whole-{name}").write_bytes(data)
         for part in range(16):
             (tmp_path / f"{part:02}-{name}").write_bytes(data[: len(data) * part // 16])
     results = read_in_child(tmp_path)
-    for name in files():
+    for name in make_kinds():
         whole = results.pop(f"whole-{name}")
         assert whole["said"] == "read"
         cut = {key: result for key, result in results.items() if key.endswith(f"-{name}")}
@@ -96,7 +73,7 @@ def test_files_cut_at_every_sixteenth_are_refused(tmp_path):
 def test_flipped_bytes_give_a_picture_or_a_refusal(tmp_path):
     """Formats without checksums show other colours; what must not happen is anything else."""
     random = np.random.default_rng(1)
-    for name, data in files().items():
+    for name, data in make_kinds().items():
         for i in range(40):
             flipped = bytearray(data)
             for at in random.integers(0, len(data) if i % 2 else min(len(data), 200), 1 + i % 3):
@@ -112,44 +89,17 @@ def test_pictures_of_absurd_size_are_refused_by_their_header(tmp_path):
     assert len(blank) < 500_000
     (tmp_path / "13000.png").write_bytes(blank)
     (tmp_path / "65535.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"\0\0\xff\xff" * 2 + b"\x08\2\0\0\0"))
-    for name, data in files().items():
-        (tmp_path / f"claims-{name}").write_bytes(claim(name, data))
+    for name, data in make_kinds().items():
+        (tmp_path / f"claims-{name}").write_bytes(claim_more(name, data))
     results = read_in_child(tmp_path)
     assert {name for name, result in results.items() if result["mean"] is not None} == set()
     assert "169.0 megapixels, too large" in results["13000.png"]["said"]
     assert slow(results) == {}
 
 
-def claim(name: str, data: bytes) -> bytes:
-    """Change the size that a file's header states to about 65535 by 65535, as far as its format goes."""
-    huge = bytearray(data)
-    if name.endswith(".jpg"):
-        frame = data.index(b"\xff\xc2" if name.startswith("progressive") else b"\xff\xc0")
-        huge[frame + 5 : frame + 9] = b"\xff" * 4
-    elif name.endswith(".png"):
-        return data[:8] + png_chunk(b"IHDR", b"\0\0\xff\xff" * 2 + data[24:29]) + data[33:]
-    elif name.endswith(".webp"):
-        at = 26 if name == "lossy.webp" else 21
-        huge[at : at + 4] = b"\xff\x3f\xff\x3f" if name == "lossy.webp" else b"\xff\xff\xff\x0f"
-    elif name.endswith(".avif"):
-        at = data.index(b"ispe") + 8
-        huge[at : at + 8] = b"\0\0\xff\xff" * 2
-    elif name.endswith(".gif"):
-        huge[6:10] = b"\xff" * 4
-    elif name.endswith(".bmp"):
-        huge[18:26] = b"\xff\xff\0\0" * 2
-    else:
-        for tag in (b"\0\1", b"\1\1"):  # ImageWidth and ImageLength, little-endian
-            at = next(at for kind in (3, 4) if (at := data.find(tag + bytes([kind]) + b"\0\1\0\0\0")) > 0)
-            huge[at + 8 : at + 12] = b"\xff\xff\0\0"
-    return bytes(huge)
-
-
 def test_metadata_that_unpacks_to_more_than_it_is(tmp_path):
-    bomb = bytes(64 * 2**20)
-    for name, before in ((b"zTXt", b"x\0\0"), (b"iCCP", b"x\0\0"), (b"iTXt", b"x\0\1\0\0\0")):
-        chunk = png_chunk(name, before + zlib.compress(bomb, 9))
-        (tmp_path / f"{name.decode()}.png").write_bytes(make_png((32, 32), 8, 0, [bytes(32)] * 32, chunk * 8))
+    for name, data in make_bombs().items():
+        (tmp_path / name).write_bytes(data)
     results = read_in_child(tmp_path)
     assert {name for name, result in results.items() if result["mean"] is not None} == set()
     assert slow(results) == {}

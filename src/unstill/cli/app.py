@@ -16,6 +16,7 @@ from unstill.cli import (
     help,
     inspect,
     jobs,
+    mcp,
     models,
     report,
     resume,
@@ -53,6 +54,7 @@ for command in (
     config.config,
     serve.serve,
     jobs.jobs,
+    mcp.mcp,
     doctor.doctor,
     completion.completion,
 ):

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import unstill
 from unstill.errors import RequestError, UnstillError
-from unstill.studio import drafts, events, health, page, session, videos
+from unstill.studio import drafts, events, health, openapi, page, session, videos
 from unstill.studio.guard import Guard, TooMuch
 from unstill.studio.service import Service
 
@@ -38,6 +38,7 @@ def make_app(service: Service, host: str = "127.0.0.1", key: str | None = None) 
     app.get("/v1/models", summary="See which models there are")(drafts.list_models)
     app.get("/v1/queue", summary="List clips as they will be made")(videos.list_queue)
     app.post("/v1/videos", summary="Ask for a clip")(videos.create)
+    app.post("/v1/videos/sync", summary="Ask for a clip and wait for its file")(videos.create_and_wait)
     app.get("/v1/videos", summary="List clips, the newest first")(videos.list_videos)
     app.get("/v1/videos/{id}", summary="See how far a clip is")(videos.retrieve)
     app.delete("/v1/videos/{id}", summary="Delete a clip; one that runs is cancelled first")(videos.delete)
@@ -52,6 +53,7 @@ def make_app(service: Service, host: str = "127.0.0.1", key: str | None = None) 
     app.get("/healthz", summary="Is the server there")(health.healthz)
     app.get("/readyz", summary="Can it make clips")(health.readyz)
     app.get("/metrics", summary="Counts for Prometheus")(health.metrics)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     guard = app.state.guard = Guard(app, host, key)
     return guard
 
@@ -73,9 +75,10 @@ async def explain_own(request: Request, error: Exception) -> Response:
 async def explain_http(request: Request, error: Exception) -> Response:
     """Explain a route that is none, or a state that does not allow it."""
     assert isinstance(error, HTTPException)
-    return explain(
-        error.status_code, {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "conflict"), str(error.detail)
-    )
+    code = {404: "not_found", 405: "method_not_allowed", 410: "gone"}.get(error.status_code, "bad_request")
+    answer = explain(error.status_code, code, str(error.detail))
+    answer.headers.update(error.headers or {})  # which methods are allowed, for one
+    return answer
 
 
 async def explain_body(request: Request, error: Exception) -> Response:

@@ -15,7 +15,9 @@ from unstill.errors import JobConflict, PictureError, RequestError
 from unstill.jobs.files import Folder
 from unstill.jobs.states import COMPLETED
 from unstill.jobs.stills import encode, name_still
-from unstill.studio.orders import MODELS, NOT_HERE, read_request
+from unstill.request import PRESETS
+from unstill.studio.knobs import describe_knobs
+from unstill.studio.orders import MODELS, read_request
 from unstill.studio.pace import LOOKED_AT, estimate_s
 from unstill.studio.reading import read_fields, read_json
 from unstill.studio.service import Service, service_of
@@ -94,27 +96,8 @@ async def make_plan(request: Request) -> Response:
 
 def list_knobs() -> Response:
     """List what can be set, with a sentence for each, and where settings may start."""
-    from unstill.request import DEFAULTS, KNOBS, PRESETS
-    from unstill.values import Between, WholeBetween, flag
-
-    shown = []
-    for name, knob in KNOBS.items():
-        if name in NOT_HERE:
-            continue
-        kind = "choice" if knob.choices else "flag" if knob.read is flag else "text"
-        ends: dict[str, Any] = {"least": None, "most": None}
-        if isinstance(knob.read, Between):
-            kind = "whole" if isinstance(knob.read, WholeBetween) else "number"
-            ends = {"least": knob.read.least, "most": knob.read.most}
-        choices = MODELS if name == "model" else [choice for choice in knob.choices if (name, choice) != ("format", "png")]
-        default = DEFAULTS[name]
-        plain = default if default is None or isinstance(default, (bool, int, float, str)) else str(default)
-        shown.append(
-            {"name": name, "group": knob.group, "help": knob.help, "kind": "choice" if name == "model" else kind,
-             "range": knob.range, **ends, "choices": list(choices), "default": plain, "aliases": list(knob.aliases)}
-        )  # fmt: skip
     presets = [{"name": name, "help": preset.help} for name, preset in PRESETS.items()]
-    return JSONResponse({"object": "list", "data": shown, "presets": presets})
+    return JSONResponse({"object": "list", "data": describe_knobs(), "presets": presets})
 
 
 def list_models() -> Response:

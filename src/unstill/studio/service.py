@@ -10,6 +10,7 @@ from fastapi import Request
 
 from unstill.jobs.files import Folder
 from unstill.jobs.store import Store
+from unstill.studio.pictures import Purifier
 from unstill.studio.planner import Planner
 
 AT_ONCE = 2  # pictures that are decoded at a time
@@ -24,6 +25,7 @@ class Service:
     cap: int = 100  # jobs that may wait
     keep_s: float | None = None  # how long ended jobs are kept
     planner: Planner = field(kw_only=True)
+    purifier: Purifier = field(default_factory=Purifier)
     is_ready: Callable[[], bool] = lambda: True
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 

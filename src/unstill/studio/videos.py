@@ -23,17 +23,38 @@ from unstill.studio.shapes import POLL_MS, TYPES, show_video
 
 MOST_LISTED = 100
 VARIANTS = ("video", "thumbnail", "spritesheet")
+LOOK_S = 0.1  # between two looks at a clip that somebody waits for
 KEPT = {"cache-control": "private, max-age=3600"}
 
 
 async def create(request: Request) -> Response:
     """Take a picture and knobs, and answer with a job that waits."""
+    job, warnings = await submit(request)
+    return answer_video(service_of(request), job, warnings)
+
+
+async def submit(request: Request) -> tuple[Job, Sequence[str]]:
+    """Make a job of a request; give it, and what should be said of it."""
     service, key = service_of(request), request.headers.get("idempotency-key")
     given = await read_fields(request)
     read_request(given.fields)  # before the picture, which takes longer to judge
     ticket = read_order(given.fields, await given.keep(service), key)
-    job = await asyncio.to_thread(service.store.submit, ticket.order, service.cap)
-    return answer_video(service, job, ticket.warnings)
+    return await asyncio.to_thread(service.store.submit, ticket.order, service.cap), ticket.warnings
+
+
+async def create_and_wait(request: Request) -> Response:
+    """Take a picture and knobs, and answer with the clip once it is made; whoever leaves meanwhile finds it in the list."""
+    service = service_of(request)
+    job, _ = await submit(request)
+    while job.state not in FINAL and not await request.is_disconnected():
+        await asyncio.sleep(LOOK_S)
+        job = await asyncio.to_thread(service.store.get, job.id)
+    if job.state != COMPLETED:
+        why = (job.error or {}).get("message", "nobody waits for it here any more")
+        raise JobConflict(f"The clip {job.id} is {job.state}: {why}")
+    answer = content(request, job.id)
+    answer.headers["x-request-id"] = job.id
+    return answer
 
 
 def list_videos(
