@@ -1,0 +1,98 @@
+// The picture on the stage, and over it what the clip will show of it. The server says what that is; here it is moved.
+
+import * as api from "./api.js";
+import { $, h } from "./dom.js";
+import { changePicture, currentPicture, kept } from "./kept.js";
+
+const STEP = 0.02; // of the picture, for a press of an arrow key; five times that with Shift
+const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+let shown = null; // the picture on the stage
+let crop = null; // fractions of it: left, top, width, height
+let image = null;
+let frame = null;
+
+/** Show the chosen picture, and drop the crop of another one. */
+export function showPicture() {
+  const picture = currentPicture();
+  if (picture?.id === shown) return placeCrop();
+  shown = picture?.id ?? null;
+  crop = null;
+  $("framing").replaceChildren();
+  if (picture === null) return undefined;
+  image = h("img", { src: api.pictureAt(picture.id), alt: picture.name ? `The picture ${picture.name}` : "The chosen picture", draggable: "false" });
+  image.addEventListener("load", () => measure(picture));
+  frame = h("div", { class: "crop", role: "slider", tabindex: "0", "aria-label": "What the clip shows", "aria-valuemin": 0, "aria-valuemax": 100 });
+  frame.append(h("i"), h("i"));
+  const print = h("div", { class: "print" }, image, frame);
+  print.addEventListener("pointerdown", drag);
+  frame.addEventListener("keydown", press);
+  $("framing").append(print);
+  return placeCrop();
+}
+
+/** Take the size of a picture that came without, and let no stage jump while it loads. */
+function measure(picture) {
+  if (!picture.width) changePicture(picture.id, { width: image.naturalWidth, height: image.naturalHeight });
+}
+
+/** Show what the server says that the clip shows. */
+export function showCrop(told) {
+  crop = told ? { ...told } : null;
+  placeCrop();
+}
+
+const isMovable = () => crop !== null && (kept.settings.fit ?? "crop") === "crop" && (crop.width < 0.999 || crop.height < 0.999);
+
+function placeCrop() {
+  if (!frame) return;
+  frame.hidden = crop === null;
+  $("framing-note").hidden = !isMovable();
+  $("framing-note").textContent = "Drag, or use the arrow keys, to choose what stays in view.";
+  if (crop === null) return;
+  for (const side of ["left", "top", "width", "height"]) frame.style[side] = `${100 * crop[side]}%`;
+  const [x, y] = [crop.left + crop.width / 2, crop.top + crop.height / 2].map((share) => Math.round(100 * share));
+  frame.classList.toggle("movable", isMovable());
+  frame.setAttribute("aria-disabled", String(!isMovable()));
+  frame.setAttribute("aria-valuenow", crop.width < 0.999 ? x : y);
+  frame.setAttribute("aria-valuetext", `its middle is ${x} % from the left and ${y} % from the top`);
+}
+
+/** Put the middle of the crop there, as far as the picture goes. */
+function moveTo(x, y) {
+  const within = (place, length) => Math.min(Math.max(place - length / 2, 0), 1 - length);
+  crop = { ...crop, left: within(x, crop.width), top: within(y, crop.height) };
+  placeCrop();
+  const round = (share) => Math.round(1000 * share) / 1000;
+  changePicture(shown, { focus: `${round(crop.left + crop.width / 2)},${round(crop.top + crop.height / 2)}` });
+}
+
+function drag(event) {
+  if (!isMovable() || event.button !== 0) return;
+  event.preventDefault();
+  frame.focus({ preventScroll: true });
+  const box = image.getBoundingClientRect();
+  const at = (moved) => [(moved.clientX - box.left) / box.width, (moved.clientY - box.top) / box.height];
+  const [fromX, fromY] = at(event);
+  const isInside = fromX >= crop.left && fromX <= crop.left + crop.width && fromY >= crop.top && fromY <= crop.top + crop.height;
+  if (!isInside) moveTo(fromX, fromY);
+  const [middleX, middleY] = [crop.left + crop.width / 2 - fromX, crop.top + crop.height / 2 - fromY];
+  const follow = (moved) => {
+    const [x, y] = at(moved);
+    moveTo(middleX + x, middleY + y);
+  };
+  const print = event.currentTarget;
+  print.setPointerCapture(event.pointerId);
+  print.addEventListener("pointermove", follow);
+  const end = () => print.removeEventListener("pointermove", follow);
+  print.addEventListener("pointerup", end, { once: true });
+  print.addEventListener("pointercancel", end, { once: true });
+}
+
+function press(event) {
+  const way = KEYS[event.key];
+  if (!way || !isMovable()) return;
+  event.preventDefault();
+  const step = STEP * (event.shiftKey ? 5 : 1);
+  moveTo(crop.left + crop.width / 2 + step * way[0], crop.top + crop.height / 2 + step * way[1]);
+}

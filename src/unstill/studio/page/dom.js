@@ -1,0 +1,88 @@
+// Elements made by script, and numbers as people read them. It knows no clips.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an element: `on…` are listeners, `class`, `text` and properties go where they belong, the rest are attributes. */
+export function h(tag, given = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "text") made.textContent = value;
+    else if (["value", "checked", "disabled", "muted", "loop", "hidden"].includes(name)) made[name] = value;
+    else made.setAttribute(name === "class" ? "class" : name, value === true ? "" : value);
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+/** Make an element of a drawing. */
+export function s(tag, given = {}, ...children) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(given)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+/** Give one of the icons of the page. */
+export function icon(name) {
+  return s("svg", { class: "i", "aria-hidden": "true" }, s("use", { href: `#i-${name}` }));
+}
+
+/** Make a button with an icon and a name that is read aloud. */
+export function iconButton(name, label, onclick, more = {}) {
+  return h("button", { type: "button", class: "quiet icon", "aria-label": label, title: label, onclick, ...more }, icon(name));
+}
+
+export const $ = (id) => document.getElementById(id);
+
+/** Let a list show these items: what stays is kept, so that focus and loaded pictures are. */
+export function showList(parent, items, make, update) {
+  const old = new Map([...parent.children].map((child) => [child.dataset.id, child]));
+  const focused = document.activeElement;
+  items.forEach((item, place) => {
+    const child = old.get(item.id) ?? make(item);
+    old.delete(item.id);
+    child.dataset.id = item.id;
+    if (parent.children[place] !== child) parent.insertBefore(child, parent.children[place] ?? null);
+    update?.(child, item, place);
+  });
+  for (const child of old.values()) child.remove();
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus(); // moving an element loses it
+}
+
+/** Wait until calls have stopped for so long, then make the last of them. */
+export function settleDown(wait_ms, call) {
+  let timer = 0;
+  return (...given) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => call(...given), wait_ms);
+  };
+}
+
+export function sayBytes(count) {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  const step = count > 0 ? Math.min(units.length - 1, Math.floor(Math.log10(count) / 3)) : 0;
+  const number = count / 1000 ** step;
+  return `${number >= 100 || step === 0 ? Math.round(number) : number.toFixed(1)} ${units[step]}`;
+}
+
+export function sayTime(seconds) {
+  if (seconds < 90) return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+export function sayDate(seconds) {
+  const date = new Date(seconds * 1000);
+  const isToday = date.toDateString() === new Date().toDateString();
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return isToday ? `today, ${time}` : date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" });
+}
+
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+/** Name a clip: its title, else when it was asked for. */
+export const nameOf = (video) => video.title || `Clip of ${sayDate(video.created_at)}`;
+
+export const prefersStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

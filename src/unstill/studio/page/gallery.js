@@ -1,0 +1,102 @@
+// All finished clips, the newest first, found by words. It asks for a page at a time.
+
+import * as api from "./api.js";
+import { showMenu } from "./actions.js";
+import { $, h, iconButton, nameOf, sayDate, settleDown, showList } from "./dom.js";
+import { onJobs } from "./live.js";
+
+const PAGE = 24;
+const TYPING_MS = 250;
+let words = "";
+let clips = [];
+let hasMore = false;
+let asked = 0;
+let isOpen = false;
+let scrolled = 0;
+
+/** Follow what is finished and what is deleted. */
+export function mountGallery() {
+  $("q").addEventListener("input", settleDown(TYPING_MS, () => history.replaceState(null, "", addressOf($("q").value)) ?? search($("q").value)));
+  $("search").addEventListener("submit", (event) => event.preventDefault());
+  $("more").addEventListener("click", () => load());
+  new IntersectionObserver(([more]) => more.isIntersecting && isOpen && hasMore && load(), { rootMargin: "400px" }).observe($("more"));
+  onJobs((event) => {
+    if (isOpen && event !== null && ["completed", "deleted"].includes(event.kind)) renew();
+  });
+  document.addEventListener("clip-deleted", (event) => {
+    clips = clips.filter((clip) => clip.id !== event.detail);
+    show();
+  });
+}
+
+const addressOf = (text) => (text ? `#/gallery?q=${encodeURIComponent(text)}` : "#/gallery");
+
+/** Show the gallery with these words in the search; null leaves it, and remembers where one was. */
+export async function openGallery(text) {
+  if (text === null) {
+    if (isOpen) scrolled = scrollY;
+    isOpen = false;
+    return;
+  }
+  isOpen = true;
+  $("q").value = text;
+  if (text !== words || clips.length === 0) await search(text);
+  else await renew();
+  scrollTo(0, scrolled);
+}
+
+async function search(text) {
+  words = text;
+  clips = [];
+  await load();
+}
+
+const ask = (more) => api.videos({ state: "completed", limit: PAGE, ...(words ? { q: words } : {}), ...more });
+
+async function load() {
+  const number = (asked += 1);
+  const after = clips.at(-1)?.id;
+  try {
+    const page = await ask(after ? { after } : {});
+    if (number !== asked) return;
+    clips = [...clips, ...page.data];
+    hasMore = page.has_more;
+    show();
+  } catch (fault) {
+    if (number === asked) $("gallery-empty").replaceChildren(h("p", { text: fault.message }));
+  }
+}
+
+/** Look for newer clips, and keep the pages that were read. */
+async function renew() {
+  const number = (asked += 1);
+  const page = await ask({}).catch(() => null);
+  if (page === null || number !== asked) return;
+  const ids = new Set(page.data.map((clip) => clip.id));
+  const older = page.has_more ? clips.filter((clip) => !ids.has(clip.id) && clip.created_at <= page.data.at(-1).created_at) : [];
+  clips = [...page.data, ...older];
+  if (older.length === 0) hasMore = page.has_more;
+  show();
+}
+
+function show() {
+  showList($("cards"), clips, makeCard);
+  $("more").hidden = !hasMore;
+  const empty = $("gallery-empty");
+  empty.hidden = clips.length > 0;
+  if (clips.length > 0) return;
+  const title = words ? `Nothing is called, or was made with, “${words}”.` : "No clip has been made yet.";
+  const help = words ? "Words of a title, a model or a setting are looked for." : "Give it a picture; what comes of it is kept here.";
+  const way = words ? h("button", { type: "button", class: "quiet", text: "Show all", onclick: () => (location.hash = "#/gallery") }) : h("a", { class: "button primary", href: "#/", text: "Make a clip" });
+  empty.replaceChildren(h("h2", { text: title }), h("p", { text: help }), way);
+}
+
+function makeCard(clip) {
+  const [width, height] = clip.size.split("x").map(Number);
+  const image = h("img", { src: api.thumbnailOf(clip), alt: "", loading: "lazy", width, height });
+  const text = h("span", { class: "card-text" }, h("b", { text: nameOf(clip) }), h("span", { text: clip.moves || sayDate(clip.created_at) }));
+  const link = h("a", { href: `#/clip/${clip.id}` }, image, text);
+  const card = h("li", { class: "card" }, link, iconButton("dots", `What to do with ${nameOf(clip)}`, () => showMenu(clip)));
+  card.style.setProperty("--ratio", width && height ? width / height : 16 / 9);
+  return card;
+}

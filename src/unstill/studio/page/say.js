@@ -1,0 +1,71 @@
+// What the page says beside its views: short notes, questions, and progress for those who listen. Never alert().
+
+import { $, h, iconButton } from "./dom.js";
+
+const STAYS_MS = 7000;
+
+/** Say something in passing. */
+export function say(text, kind = "") {
+  const note = h("div", { class: `toast ${kind}` }, h("span", { text }));
+  note.append(iconButton("close", "Dismiss", () => note.remove()));
+  $("toasts").append(note);
+  setTimeout(() => note.remove(), STAYS_MS);
+}
+
+/** Say what went wrong, with what helps. */
+export const sayFault = (fault) => say([fault.message, fault.hint].filter(Boolean).join(" — "), "bad");
+
+/** Do something that may be refused, and say so if it is. */
+export async function attempt(work) {
+  try {
+    return await work();
+  } catch (fault) {
+    sayFault(fault);
+    return undefined;
+  }
+}
+
+let lastSaid = "";
+
+/** Tell those who listen how far it is, in words that do not repeat. */
+export function tellProgress(text) {
+  if (text === lastSaid) return;
+  lastSaid = text;
+  $("progress-said").textContent = text;
+}
+
+/** Show a dialog that holds the focus, and gives it back when it closes. */
+export function showDialog(title, ...content) {
+  const before = document.activeElement;
+  const close = () => dialog.close();
+  const heading = h("div", { class: "dialog-top" }, h("h2", { id: "dialog-title", text: title }), iconButton("close", "Close", close));
+  const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, heading, ...content);
+  dialog.addEventListener("click", (event) => event.target === dialog && close());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (before?.isConnected) before.focus();
+    else $("main").focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Ask whether something should be done; the safe answer has the focus. */
+export function confirm(title, text, word) {
+  return new Promise((done) => {
+    let answer = false;
+    const no = h("button", { type: "button", class: "quiet", text: "Keep it", autofocus: true, onclick: () => dialog.close() });
+    const yes = h("button", { type: "button", class: "primary bad", text: word, onclick: () => ((answer = true), dialog.close()) });
+    const dialog = showDialog(title, h("p", { text }), h("div", { class: "dialog-row" }, no, yes));
+    dialog.addEventListener("close", () => done(answer));
+  });
+}
+
+/** Show the problems of a request in place. */
+export function showProblems(place, message = "", hint = "", problems = []) {
+  place.replaceChildren();
+  if (!message) return;
+  const list = problems.length > 1 ? h("ul", {}, problems.map((text) => h("li", { text }))) : h("p", { text: problems[0] || message });
+  place.append(h("div", { class: "problems" }, list, hint ? h("p", { class: "hint", text: hint }) : null));
+}
