@@ -1,7 +1,7 @@
 // What can be done with a finished clip. It draws buttons, and asks before what cannot be undone.
 
 import * as api from "./api.js";
-import { h, icon, nameOf } from "./dom.js";
+import { asSentence, h, icon, nameOf } from "./dom.js";
 import { addPictures, beginWith, kept, keep } from "./kept.js";
 import { pickSettings } from "./knobs.js";
 import { refresh } from "./live.js";
@@ -68,7 +68,7 @@ export function makeActions(video, before = () => {}) {
 
 /** Show the same in a dialog. */
 export function showMenu(video) {
-  const dialog = showDialog(nameOf(video), h("p", { class: "moves", text: video.moves || "" }));
+  const dialog = showDialog(nameOf(video), h("p", { class: "moves", text: asSentence(video.moves) }));
   const open = h("a", { class: "quiet button", href: `#/clip/${video.id}`, onclick: () => dialog.close() }, icon("play"), h("span", { text: "Open" }));
   const [actions, formats] = makeActions(video, () => dialog.close());
   actions.prepend(open);

@@ -26,14 +26,13 @@ export function listen(locked, reach) {
   onReach = reach;
 }
 
-async function ask(method, path, { json, form, headers = {}, signal } = {}) {
+async function ask(method, path, { json, form, headers = {} } = {}) {
   const body = json === undefined ? form : JSON.stringify(json);
   if (json !== undefined) headers["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, body, headers, signal });
-  } catch (fault) {
-    if (fault.name === "AbortError") throw fault;
+    answer = await fetch(path, { method, body, headers });
+  } catch {
     onReach(false);
     throw new Gone();
   }
@@ -50,7 +49,7 @@ export const models = () => ask("GET", "/v1/models");
 export const session = () => ask("GET", "/v1/session");
 export const open = (key) => ask("POST", "/v1/session", { json: { key } });
 export const close = () => ask("DELETE", "/v1/session");
-export const plan = (json, signal) => ask("POST", "/v1/plan", { json, signal });
+export const plan = (json) => ask("POST", "/v1/plan", { json });
 export const create = (json, key) => ask("POST", "/v1/videos", { json, headers: { "idempotency-key": key } });
 export const queue = () => ask("GET", "/v1/queue");
 export const video = (id) => ask("GET", `/v1/videos/${id}`);
@@ -69,7 +68,7 @@ export function sendPicture(file) {
   return ask("POST", "/v1/pictures", { form });
 }
 
-export const pictureAt = (id, variant = "full") => `/v1/pictures/${id}?variant=${variant}`;
+export const pictureAt = (id, variant = "display") => `/v1/pictures/${id}?variant=${variant}`;
 export const thumbnailOf = (video) => `/v1/videos/${video.id}/content?variant=thumbnail`;
 export const previewOf = (video) => `/v1/videos/${video.id}/preview?n=${video.preview}`;
 export const contentOf = (video, format = "") => `/v1/videos/${video.id}/content${format ? `?format=${format}` : ""}`;

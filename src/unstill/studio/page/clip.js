@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { makeActions, remove, useAgain } from "./actions.js";
-import { $, h, icon, nameOf, sayBytes, sayDate, sayTime } from "./dom.js";
+import { $, asSentence, h, icon, nameOf, sayBytes, sayDate, sayTime } from "./dom.js";
 import { findJob, onJobs, refresh } from "./live.js";
 import { makePlayer } from "./player.js";
 import { cancelJob, sayState, showAt } from "./queue.js";
@@ -77,6 +77,7 @@ const makeTitle = (video) => h("h1", { id: "clip-title", tabindex: "-1", text: n
 function drawUnfinished(video) {
   const hasEnded = video.state === "failed" || video.state === "cancelled";
   const image = h("img", { class: "developing", alt: hasEnded ? "The picture" : "The clip as far as it is", src: api.pictureAt(video.picture) });
+  image.addEventListener("load", () => image.parentElement.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight));
   const bar = h("progress", { max: 100, "aria-label": "Progress" });
   const words = h("p", { class: "moves developing-state" });
   const buttons = hasEnded
@@ -112,7 +113,7 @@ function drawCompleted(video) {
   player = makePlayer(video, (frame, count) => markFrame(frame, count));
   const seek = player.seek;
   const facts = [video.size.replace("x", " × "), `${video.frames} frames`, sayTime(Number(video.seconds)), `${video.suffix} ${sayBytes(video.bytes ?? 0)}`, video.settled?.model ?? video.model, `seed ${video.seed}`, sayDate(video.created_at)];
-  const side = h("div", { class: "clip-side" }, makeTitle(video), h("p", { class: "moves", text: sentence(video.moves) }), h("p", { class: "facts", text: facts.filter(Boolean).join(" · ") }), ...makeActions(video), report, showSettings(video));
+  const side = h("div", { class: "clip-side" }, makeTitle(video), h("p", { class: "moves", text: asSentence(video.moves) }), h("p", { class: "facts", text: facts.filter(Boolean).join(" · ") }), ...makeActions(video), report, showSettings(video));
   const help = h("p", { class: "fine keys" }, h("kbd", { text: "space" }), " plays · ", h("kbd", { text: "," }), " ", h("kbd", { text: "." }), " step · ", h("kbd", { text: "c" }), " compares · ", h("kbd", { text: "f" }), " fills the screen");
   $("clip").append(h("div", { class: "clip-stage" }, player.element, help), side);
   api.report(video.id).then(
@@ -120,8 +121,6 @@ function drawCompleted(video) {
     (fault) => report.append(h("p", { class: "fine", text: fault.message })),
   );
 }
-
-const sentence = (moves) => (moves ? `It ${moves}.` : "");
 
 function showSettings(video) {
   const knobs = Object.entries(video.settled ?? video.knobs).filter(([, value]) => value !== null);

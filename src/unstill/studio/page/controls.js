@@ -1,6 +1,6 @@
 // One control for each kind of knob: what is set is shown, what is not is shown as the plan settles it. It asks no server.
 
-import { h, icon, iconButton } from "./dom.js";
+import { h, icon, iconButton, inWords } from "./dom.js";
 import { setKnob } from "./kept.js";
 
 const SLIDERS = { motion: [0, 255, 1], noise: [0, 0.3, 0.01], fps: [1, 30, 1], frames: [2, 64, 1], steps: [1, 50, 1], quality: [1, 100, 1] };
@@ -21,7 +21,7 @@ export function makeRow(knob, control) {
   const reset = iconButton("reset", `Leave ${labelOf(knob.name).toLowerCase()} open`, leave, { hidden: true });
   const problem = h("p", { class: "problem", id: `problem-${knob.name}`, hidden: true });
   const top = h("div", { class: "knob-top" }, label, value, reset);
-  const help = h("p", { class: "help", id: `help-${knob.name}`, text: knob.help });
+  const help = h("p", { class: "help", id: `help-${knob.name}`, text: inWords(knob.help) });
   const row = h("div", { class: `knob ${control.class ?? ""}`, "data-knob": knob.name }, top, control.element, help, problem);
   const show = (given, settled) => {
     const isSet = given !== undefined;

@@ -25,6 +25,7 @@ export function showPicture() {
   frame = h("div", { class: "crop", role: "slider", tabindex: "0", "aria-label": "What the clip shows", "aria-valuemin": 0, "aria-valuemax": 100 });
   frame.append(h("i"), h("i"));
   const print = h("div", { class: "print" }, image, frame);
+  if (picture.width) print.style.setProperty("--ratio", picture.width / picture.height);
   print.addEventListener("pointerdown", drag);
   frame.addEventListener("keydown", press);
   $("framing").append(print);
@@ -33,6 +34,7 @@ export function showPicture() {
 
 /** Take the size of a picture that came without, and let no stage jump while it loads. */
 function measure(picture) {
+  image.parentElement.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
   if (!picture.width) changePicture(picture.id, { width: image.naturalWidth, height: image.naturalHeight });
 }
 

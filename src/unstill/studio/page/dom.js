@@ -80,6 +80,12 @@ export function sayDate(seconds) {
   return isToday ? `today, ${time}` : date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" });
 }
 
+/** Say a sentence that was meant for a terminal: options become the names of settings here. */
+export const inWords = (text) => text.replace(/--([a-z][a-z-]*)/g, (_, name) => `“${name.replaceAll("-", " ")}”`).replaceAll("`", "");
+
+/** Begin with a capital, and end with a full stop. */
+export const asSentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.` : "");
+
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 /** Name a clip: its title, else when it was asked for. */

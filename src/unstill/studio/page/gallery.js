@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { showMenu } from "./actions.js";
-import { $, h, iconButton, nameOf, sayDate, settleDown, showList } from "./dom.js";
-import { onJobs } from "./live.js";
+import { $, asSentence, h, iconButton, nameOf, sayDate, settleDown, showList } from "./dom.js";
+import { jobs, onJobs } from "./live.js";
 
 const PAGE = 24;
 const TYPING_MS = 250;
@@ -21,7 +21,7 @@ export function mountGallery() {
   $("more").addEventListener("click", () => load());
   new IntersectionObserver(([more]) => more.isIntersecting && isOpen && hasMore && load(), { rootMargin: "400px" }).observe($("more"));
   onJobs((event) => {
-    if (isOpen && event !== null && ["completed", "deleted"].includes(event.kind)) renew();
+    if (isOpen && event === null && isOld()) renew();
   });
   document.addEventListener("clip-deleted", (event) => {
     clips = clips.filter((clip) => clip.id !== event.detail);
@@ -67,6 +67,13 @@ async function load() {
   }
 }
 
+/** Say whether a clip is finished that is not shown, or the other way round. */
+function isOld() {
+  if (words) return false;
+  const done = jobs.lately.filter((video) => video.state === "completed").map((video) => video.id);
+  return done.some((id, place) => clips[place]?.id !== id);
+}
+
 /** Look for newer clips, and keep the pages that were read. */
 async function renew() {
   const number = (asked += 1);
@@ -94,7 +101,7 @@ function show() {
 function makeCard(clip) {
   const [width, height] = clip.size.split("x").map(Number);
   const image = h("img", { src: api.thumbnailOf(clip), alt: "", loading: "lazy", width, height });
-  const text = h("span", { class: "card-text" }, h("b", { text: nameOf(clip) }), h("span", { text: clip.moves || sayDate(clip.created_at) }));
+  const text = h("span", { class: "card-text" }, h("b", { text: nameOf(clip) }), h("span", { text: asSentence(clip.moves) || sayDate(clip.created_at) }));
   const link = h("a", { href: `#/clip/${clip.id}` }, image, text);
   const card = h("li", { class: "card" }, link, iconButton("dots", `What to do with ${nameOf(clip)}`, () => showMenu(clip)));
   card.style.setProperty("--ratio", width && height ? width / height : 16 / 9);

@@ -1,6 +1,6 @@
 // The panel of settings: which knobs are in front, which under "More", and what the plan and its problems say at each.
 
-import { $, h } from "./dom.js";
+import { $, asSentence, h } from "./dom.js";
 import { addSeconds, makeSize } from "./shape.js";
 import { labelOf, makeControl, makeRow, makeSeed, makeSegments, makeSelect } from "./controls.js";
 import { keep, kept, onKept } from "./kept.js";
@@ -19,14 +19,14 @@ let presets = [];
 export function buildKnobs(told, models) {
   presets = told.presets;
   const known = new Map(told.data.map((knob) => [knob.name, knob]));
-  const front = ["model", ...FRONT].filter((name) => known.has(name)).map((name) => makeKnob(known.get(name), models));
+  const front = FRONT.filter((name) => known.has(name)).map((name) => makeKnob(known.get(name), models));
   const more = h("details", { id: "more-knobs", open: kept.isMoreOpen === true }, h("summary", {}, "More settings"));
   more.addEventListener("toggle", () => more.open !== kept.isMoreOpen && keep({ isMoreOpen: more.open }));
   for (const [group, title] of Object.entries(GROUPS)) {
     const others = told.data.filter((knob) => knob.group === group && !rows.has(knob.name) && !ELSEWHERE.includes(knob.name));
     if (others.length) more.append(h("fieldset", {}, h("legend", { text: title }), others.map((knob) => makeKnob(knob, models))));
   }
-  const all = h("button", { type: "button", class: "quiet small", id: "reset-all", text: "Leave all open", onclick: () => keep({ settings: {} }) });
+  const all = h("button", { type: "button", class: "quiet small", id: "reset-all", text: "Reset all", onclick: () => keep({ settings: {} }) });
   const top = h("div", { class: "knobs-top" }, h("h2", { text: "Settings" }), all);
   $("knobs").replaceChildren(top, ...front, more);
   onKept(showKnobs);
@@ -61,7 +61,7 @@ function showKnobs() {
   if (rows.has("camera")) rows.get("camera").row.hidden = !isTold && kept.settings.camera === undefined;
   rows.get("motion")?.control.lock(kept.settings.want_motion !== undefined);
   const preset = presets.find((one) => one.name === (kept.settings.preset ?? "default"));
-  if (preset && rows.has("preset")) rows.get("preset").row.querySelector(".help").textContent = `${preset.help}.`;
+  if (preset && rows.has("preset")) rows.get("preset").row.querySelector(".help").textContent = asSentence(preset.help);
   $("reset-all").hidden = Object.keys(kept.settings).length === 0;
 }
 

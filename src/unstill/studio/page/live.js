@@ -11,7 +11,6 @@ export const jobs = { queue: [], lately: [], isKnown: false };
 const listeners = new Set();
 let stream = null;
 let isOpen = false;
-const begun_s = Date.now() / 1000;
 
 /** Be told when the jobs change: with the event, or null when all of them were read anew. */
 export const onJobs = (listener) => listeners.add(listener);
@@ -44,9 +43,10 @@ const refreshSoon = settleDown(120, refresh);
 
 function connect() {
   stream?.close();
-  stream = new EventSource("/v1/events");
+  stream = new EventSource("/v1/events?after=latest");
   stream.onopen = () => {
     isOpen = true;
+    refreshSoon(); // whatever happened meanwhile
   };
   stream.onerror = () => {
     isOpen = false;
@@ -57,7 +57,6 @@ function connect() {
 
 function hear(message) {
   const event = JSON.parse(message.data);
-  event.isNew = event.at > begun_s - 1;
   const job = findJob(event.video);
   if (event.kind === "progress" && job !== null) {
     if (event.stage) job.stage = event.stage;
@@ -67,5 +66,5 @@ function hear(message) {
     return;
   }
   refreshSoon();
-  if (event.isNew) tell(event);
+  tell(event);
 }

@@ -8,7 +8,7 @@ import { showProblemsAtKnobs, showSettled } from "./knobs.js";
 import { refresh } from "./live.js";
 import { takePictures } from "./pictures.js";
 import { fieldsFor, makePlanner, showPlan } from "./plan.js";
-import { say, showProblems, tellProgress } from "./say.js";
+import { showProblems, tellProgress } from "./say.js";
 
 const LOOK_AGAIN_MS = 3000;
 let isSending = false;
@@ -95,10 +95,7 @@ function announce(made) {
   tellProgress(`${plural(made.length, "clip")} asked for`);
   const isHere = !$("make").hidden;
   if (made.length === 1 && isHere) location.hash = `#/clip/${made[0].id}`;
-  else if (made.length > 1) {
-    say(`${made.length} clips wait in the queue.`);
-    if (isHere) $("queue-title").focus();
-  }
+  else if (isHere) $("queue-title").focus();
 }
 
 /** Say why an order was not taken; one that did not reach the server is kept and sent again. */

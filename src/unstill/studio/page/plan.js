@@ -1,13 +1,13 @@
 // Asks what would be made, again whenever settings change, and shows the answer. It draws no knobs.
 
 import * as api from "./api.js";
-import { h, sayBytes, sayTime, settleDown } from "./dom.js";
+import { $, h, inWords, sayBytes, sayTime, settleDown } from "./dom.js";
 import { currentPicture, kept } from "./kept.js";
 
 const WAIT_MS = 250;
 const PATIENCE_MS = 3000; // then asked again, where the server was busy or gone
 let asked = 0; // the number of the last question: answers to others come too late
-let asking = null;
+let isAsking = false; // one at a time, as the server answers them one after another
 
 /** The fields of a request for this picture. */
 export const fieldsFor = (picture) => ({ ...kept.settings, ...(picture.focus ? { focus: picture.focus } : {}) });
@@ -17,16 +17,18 @@ export function makePlanner(show) {
   const ask = async () => {
     const picture = currentPicture();
     const number = (asked += 1);
-    asking?.abort();
     if (picture === null) return show(null, null);
-    asking = new AbortController();
+    if (isAsking) return undefined;
+    isAsking = true;
     try {
-      const plan = await api.plan({ picture: picture.id, ...fieldsFor(picture) }, asking.signal);
+      const plan = await api.plan({ picture: picture.id, ...fieldsFor(picture) });
       if (number === asked) show(plan, null);
     } catch (fault) {
-      if (number !== asked || fault.name === "AbortError") return undefined;
-      show(null, fault);
+      if (number === asked) show(null, fault);
       if (fault instanceof api.Gone || fault.status >= 429) setTimeout(() => number === asked && ask(), PATIENCE_MS);
+    } finally {
+      isAsking = false;
+      if (number !== asked) ask();
     }
     return undefined;
   };
@@ -35,14 +37,14 @@ export function makePlanner(show) {
 
 /** Show a plan: what comes out, what it takes, what to expect. */
 export function showPlan(place, plan) {
+  const lists = plan === null ? [] : [["warnings", plan.warnings], ["notes", plan.notes]].filter(([, texts]) => texts.length);
+  $("expect").replaceChildren(...lists.map(([name, texts]) => h("ul", { class: name }, texts.map((text) => h("li", { text: inWords(text) })))));
   if (plan === null) return place.replaceChildren();
-  const time = plan.about_s === null ? "time not known yet" : `about ${sayTime(plan.about_s)}`;
+  const time = plan.about_s === null ? "time not known yet" : `ready in about ${sayTime(plan.about_s)}`;
   const needs = plan.needs_bytes ? `${sayBytes(plan.needs_bytes)}${plan.has_bytes ? ` of ${sayBytes(plan.has_bytes)}` : ""}` : "";
   const how = [plan.model, `on ${plan.device}`, plan.dtype, needs && `memory ${plan.memory}: ${needs}`];
   return place.replaceChildren(
     h("p", { class: "plan-what" }, h("b", { text: plan.clip_size.replace("x", " × ") }), ` · ${plan.frames} frames · ${sayTime(plan.seconds)} of film`),
     h("p", { class: "plan-how" }, h("b", { text: time }), ` · ${how.filter(Boolean).join(" · ")}`),
-    ...(plan.warnings.length ? [h("ul", { class: "warnings" }, plan.warnings.map((text) => h("li", { text })))] : []),
-    ...(plan.notes.length ? [h("ul", { class: "notes" }, plan.notes.map((text) => h("li", { text })))] : []),
   );
 }

@@ -168,7 +168,7 @@ function showNow() {
 /** Tell those who listen, at quarters, not at every step. */
 function speak(event) {
   const video = [...jobs.queue, ...jobs.lately].find((one) => one.id === event.video);
-  if (!video || !event.isNew) return;
+  if (!video) return;
   const words = { running: "is being made", completed: "is finished", failed: "failed", cancelled: "is cancelled" };
   if (event.kind in words) tellProgress(`${nameOf(video)} ${words[event.kind]}`);
   else if (event.kind === "progress" && video.progress >= 25) tellProgress(`${nameOf(video)}: ${25 * Math.floor(video.progress / 25)} percent`);

@@ -1,6 +1,6 @@
 // What was measured of a clip: what is wrong and what helps, and curves over its frames. It plays nothing.
 
-import { h, s, sayTime } from "./dom.js";
+import { h, inWords, s, sayTime } from "./dom.js";
 
 const WIDE = 320;
 const TALL = 96;
@@ -20,14 +20,14 @@ export function showReport(place, report, seek) {
   place.replaceChildren(
     h("h2", { text: "Report" }),
     verdicts.length ? h("ul", { class: "verdicts" }, verdicts.map(showVerdict)) : h("p", { class: "fine", text: report.measures ? "Nothing wrong was found." : "It was not measured." }),
-    ...(warnings.length ? [h("ul", { class: "warnings" }, warnings.map((text) => h("li", { text })))] : []),
+    ...(warnings.length ? [h("ul", { class: "warnings" }, warnings.map((text) => h("li", { text: inWords(text) })))] : []),
     h("div", { class: "charts" }, charts.map((chart) => chart.element)),
     showDetails(report),
   );
   return (frame, count) => charts.forEach((chart) => chart.mark(count > 1 ? frame / (count - 1) : 0));
 }
 
-const showVerdict = (verdict) => h("li", {}, h("b", { text: verdict.name }), h("span", { text: verdict.text }), h("span", { class: "cure", text: verdict.cure }));
+const showVerdict = (verdict) => h("li", {}, h("b", { text: verdict.name }), h("span", { text: verdict.text }), h("span", { class: "cure", text: inWords(verdict.cure) }));
 
 function drawChart({ title, unit, least, curves: names }, curves, frames, seek) {
   const lines = Object.entries(names).filter(([name]) => curves[name]?.length > 1);
