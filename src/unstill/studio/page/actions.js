@@ -1,7 +1,7 @@
 // What can be done with a finished clip. It draws buttons, and asks before what cannot be undone.
 
 import * as api from "./api.js";
-import { asSentence, h, icon, nameOf } from "./dom.js";
+import { asSentence, h, icon, nameOf, textButton } from "./dom.js";
 import { addPictures, beginWith, kept, keep } from "./kept.js";
 import { pickSettings } from "./knobs.js";
 import { refresh } from "./live.js";
@@ -12,7 +12,7 @@ let known = []; // the knobs that there are
 
 export const knowKnobs = (told) => (known = told);
 
-/** Make the same clip again, or nearly: its picture, its settings, its seed. */
+// Make the same clip again, or nearly: its picture, its settings, its seed.
 export function useAgain(video) {
   const settings = pickSettings({ ...video.knobs, ...(video.seed === null ? {} : { seed: video.seed }) }, known);
   beginWith({ id: video.picture, name: video.title }, settings);
@@ -20,25 +20,16 @@ export function useAgain(video) {
   say("Its picture and settings are chosen again. Throw the die for another clip of them.");
 }
 
-/** Begin where a clip ends. */
 export async function goOn(video) {
   const picture = await attempt(() => api.lastFrame(video.id));
   if (!picture) return;
   const { seed, focus, ...settings } = pickSettings(video.knobs, known);
-  addPictures([{ id: picture.id, width: picture.width, height: picture.height, name: goOnName(video.title) }]);
+  addPictures([{ id: picture.id, width: picture.width, height: picture.height, name: `${video.title || "A clip"}, on` }]);
   keep({ pictures: kept.pictures.filter((one) => one.id === picture.id), settings });
   location.hash = "#/";
   say("The last frame is the picture now.");
 }
 
-/** Name what goes on from something: "harbour, on", then "harbour, on 2". */
-function goOnName(title) {
-  const found = /^(.*), on(?: (\d+))?$/.exec(title || "");
-  if (!found) return `${title || "A clip"}, on`;
-  return `${found[1]}, on ${Number(found[2] ?? 1) + 1}`;
-}
-
-/** Delete a clip, if that is really meant. */
 export async function remove(video) {
   const isMeant = await confirm("Delete this clip?", `${nameOf(video)} and its file are gone then, for good.`, "Delete");
   if (!isMeant) return false;
@@ -51,9 +42,7 @@ export async function remove(video) {
   return Boolean(done);
 }
 
-const makeButton = (name, text, onclick, more = "") => h("button", { type: "button", class: `quiet ${more}`, onclick }, icon(name), h("span", { text }));
-
-/** Give the buttons and links for a clip; `before` runs ahead of each that leads away. */
+// Give the buttons and links for a clip; `before` runs ahead of each that leads away.
 export function makeActions(video, before = () => {}) {
   const then = (work) => () => {
     before();
@@ -61,12 +50,11 @@ export function makeActions(video, before = () => {}) {
   };
   const formats = FORMATS.map((format) => h("a", { class: "format", href: api.contentOf(video, format), download: `${nameOf(video)}.${format}`, text: format.toUpperCase() }));
   return [
-    h("div", { class: "actions" }, makeButton("again", "Use these settings again", then(useAgain)), makeButton("after", "Go on from the last frame", then(goOn)), makeButton("bin", "Delete", then(remove), "bad")),
+    h("div", { class: "actions" }, textButton("again", "Use these settings again", then(useAgain)), textButton("after", "Go on from the last frame", then(goOn)), textButton("bin", "Delete", then(remove), "quiet bad")),
     h("div", { class: "formats", role: "group", "aria-label": "Download as" }, h("span", {}, icon("save"), "Download"), formats),
   ];
 }
 
-/** Show the same in a dialog. */
 export function showMenu(video) {
   const dialog = showDialog(nameOf(video), h("p", { class: "moves", text: asSentence(video.moves) }));
   const open = h("a", { class: "quiet button", href: `#/clip/${video.id}`, onclick: () => dialog.close() }, icon("play"), h("span", { text: "Open" }));

@@ -10,7 +10,6 @@ export class Refused extends Error {
   }
 }
 
-/** The server does not answer at all. */
 export class Gone extends Error {
   constructor() {
     super("The server does not answer");
@@ -20,7 +19,7 @@ export class Gone extends Error {
 let onLocked = () => {};
 let onReach = () => {};
 
-/** Say whom to tell that a key is needed, and whether the server could be reached. */
+// Say whom to tell that a key is needed, and whether the server could be reached.
 export function listen(locked, reach) {
   onLocked = locked;
   onReach = reach;
@@ -61,7 +60,7 @@ export const remove = (id) => ask("DELETE", `/v1/videos/${id}`);
 export const move = (id, before) => ask("POST", `/v1/videos/${id}/move`, { json: { before } });
 export const lastFrame = (id) => ask("POST", "/v1/pictures", { json: { last_frame_of: id } });
 
-/** Send a picture; the server decodes it, and says what it is. */
+// Send a picture; the server decodes it, and says what it is.
 export function sendPicture(file) {
   const form = new FormData();
   form.append("picture", file, file.name || "picture");

@@ -1,33 +1,33 @@
 // One control for each kind of knob: what is set is shown, what is not is shown as the plan settles it. It asks no server.
 
 import { h, icon, iconButton, inWords } from "./dom.js";
-import { setKnob } from "./kept.js";
+import { kept, setKnob } from "./kept.js";
 
 const SLIDERS = { motion: [0, 255, 1], noise: [0, 0.3, 0.01], fps: [1, 30, 1], frames: [2, 64, 1], steps: [1, 50, 1], quality: [1, 100, 1] };
-const MOST_SEGMENTS = 5;
+const SHAPES = { auto: undefined, landscape: "1024x576", square: "768x768", portrait: "576x1024", custom: "" };
 const LABELS = { want_motion: "Wanted motion", fps: "Imagined rate", look: "Look first", ground: "Background", recipe: "Recipe in the file", play_fps: "Frame rate", smooth: "Smooth to" };
+const MOST_SEGMENTS = 5;
 
 export const labelOf = (name) => LABELS[name] ?? name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+const describe = (name) => ({ "aria-describedby": `help-${name} problem-${name}` });
 
-/** Put a control into its row: label, value, the way back, one sentence, and room for a problem. */
+// Put a control into its row: label, value, the way back, one sentence, and room for a problem.
 export function makeRow(knob, control) {
+  const { name } = knob;
+  const label = h(control.isGroup ? "span" : "label", { class: "label", id: `label-${name}`, ...(control.isGroup ? {} : { for: `knob-${name}` }), text: labelOf(name) });
   const value = h("output", { class: "knob-value" });
-  const label = control.isGroup ? h("span", { class: "label", id: `label-${knob.name}` }) : h("label", { class: "label", for: `knob-${knob.name}` });
-  label.textContent = labelOf(knob.name);
   const leave = () => {
-    setKnob(knob.name, undefined);
+    setKnob(name, undefined);
     control.focus();
   };
-  const reset = iconButton("reset", `Leave ${labelOf(knob.name).toLowerCase()} open`, leave, { hidden: true });
-  const problem = h("p", { class: "problem", id: `problem-${knob.name}`, hidden: true });
-  const top = h("div", { class: "knob-top" }, label, value, reset);
-  const help = h("p", { class: "help", id: `help-${knob.name}`, text: inWords(knob.help) });
-  const row = h("div", { class: `knob ${control.class ?? ""}`, "data-knob": knob.name }, top, control.element, help, problem);
+  const reset = iconButton("again", `Leave ${labelOf(name).toLowerCase()} open`, leave);
+  const problem = h("p", { class: "problem", id: `problem-${name}` });
+  const help = h("p", { class: "help", id: `help-${name}`, text: inWords(knob.help) });
+  const row = h("div", { class: `knob ${control.class ?? ""}`, "data-knob": name }, h("div", { class: "knob-top" }, label, value, reset), control.element, help, problem);
   const show = (given, settled) => {
-    const isSet = given !== undefined;
-    row.classList.toggle("is-set", isSet);
-    reset.hidden = !isSet;
-    value.textContent = control.says ? control.says(given, settled) : isSet || settled === undefined ? "" : `${settled}`;
+    row.classList.toggle("is-set", given !== undefined);
+    reset.hidden = given === undefined;
+    value.textContent = control.says?.(given, settled) ?? "";
     control.show(given, settled);
   };
   const complain = (text) => {
@@ -38,90 +38,110 @@ export function makeRow(knob, control) {
   return { row, show, complain, control };
 }
 
-const describe = (knob) => ({ "aria-describedby": `help-${knob.name} problem-${knob.name}` });
-
-/** Give the control that suits a knob. */
-export function makeControl(knob) {
-  if (knob.kind === "flag") return makeSwitch(knob);
-  if (knob.kind === "choice") return knob.choices.length > MOST_SEGMENTS ? makeSelect(knob) : makeSegments(knob);
+export function makeControl(knob, models) {
+  if (knob.name === "model") return makeSelect(knob, [["auto", "auto: the best that runs here"], ...models.map((model) => [model.id, nameModel(model)])]);
+  if (knob.name === "size") return makeSize(knob);
+  if (knob.name === "seed") return makeSeed(knob);
   if (knob.name in SLIDERS) return makeSlider(knob, SLIDERS[knob.name]);
-  return makeField(knob);
+  if (knob.kind === "flag") return makeSwitch(knob);
+  if (knob.kind !== "choice") return makeField(knob);
+  return knob.choices.length > MOST_SEGMENTS ? makeSelect(knob, knob.choices.map((choice) => [choice, choice])) : makeSegments(knob, knob.choices);
 }
 
-/** A choice among few, as radio buttons side by side; `first` is what leaves the knob open. */
-export function makeSegments(knob, choices = knob.choices, { first = null, icons = "" } = {}) {
-  const group = h("div", { class: icons ? "tiles" : "segments", role: "radiogroup", "aria-labelledby": `label-${knob.name}`, ...describe(knob) });
-  const inputs = new Map();
-  for (const choice of first === null ? choices : [first, ...choices]) {
-    const value = choice === first || choice === knob.default ? undefined : choice;
-    const input = h("input", { type: "radio", name: `knob-${knob.name}`, onchange: () => setKnob(knob.name, value) });
-    input.value = choice;
-    inputs.set(choice, input);
-    group.append(h("label", {}, input, h("span", {}, icons ? icon(`${icons}-${choice}`) : null, h("span", { text: choice }))));
-  }
-  const none = first ?? knob.default;
-  const show = (given) => {
-    for (const input of inputs.values()) input.checked = false;
-    const chosen = inputs.get(String(given ?? none));
-    if (chosen) chosen.checked = true;
-  };
-  const focus = () => inputs.get(none)?.focus();
-  return { element: group, isGroup: true, show, focus, says: (given) => (given !== undefined && !inputs.has(String(given)) ? `${given}` : "") };
+const nameModel = (model) => `${model.id}${model.here ? "" : " (not fetched yet)"}: ${model.about}`;
+
+function makeRadios(name, choices, choose, { kind = "segments", draw = () => null } = {}) {
+  const inputs = choices.map((value) => h("input", { type: "radio", name: `knob-${name}`, value, onchange: () => choose(value) }));
+  const labels = inputs.map((input) => h("label", {}, input, h("span", {}, draw(input.value), h("span", { text: input.value }))));
+  const element = h("div", { class: kind, role: "radiogroup", "aria-labelledby": `label-${name}`, ...describe(name) }, labels);
+  const check = (value) => inputs.forEach((input) => (input.checked = input.value === String(value)));
+  return { element, isGroup: true, check, focus: () => inputs[0].focus() };
 }
 
-export function makeSelect(knob, choices = knob.choices.map((choice) => [choice, choice])) {
-  const options = choices.map(([value, text]) => h("option", { value, text }));
-  const set = () => setKnob(knob.name, select.value === knob.default ? undefined : select.value);
-  const select = h("select", { id: `knob-${knob.name}`, onchange: set, ...describe(knob) }, options);
-  const show = (given) => (select.value = given ?? knob.default);
-  return { element: select, field: select, show, focus: () => select.focus(), says: () => "" };
+// A choice among few, side by side; `first` is what leaves the knob open.
+export function makeSegments(knob, choices, { first = knob.default, icons = "" } = {}) {
+  const all = choices.includes(first) ? choices : [first, ...choices];
+  const how = icons ? { kind: "tiles", draw: (value) => icon(`${icons}-${value}`) } : {};
+  const radios = makeRadios(knob.name, all, (value) => setKnob(knob.name, value === first ? undefined : value), how);
+  return { ...radios, show: (given) => radios.check(given ?? first), says: (given) => (given === undefined || all.includes(String(given)) ? "" : `${given}`) };
+}
+
+function makeSelect(knob, choices) {
+  const set = () => setKnob(knob.name, field.value === knob.default ? undefined : field.value);
+  const field = h("select", { id: `knob-${knob.name}`, onchange: set, ...describe(knob.name) }, choices.map(([value, text]) => h("option", { value, text })));
+  return { element: field, field, show: (given) => (field.value = given ?? knob.default), focus: () => field.focus() };
 }
 
 function makeSwitch(knob) {
-  const set = () => setKnob(knob.name, input.checked === knob.default ? undefined : input.checked);
-  const input = h("input", { type: "checkbox", role: "switch", class: "switch", id: `knob-${knob.name}`, onchange: set, ...describe(knob) });
-  const show = (given) => (input.checked = given ?? knob.default);
-  return { element: input, field: input, class: "flag", show, focus: () => input.focus(), says: () => "" };
+  const set = () => setKnob(knob.name, field.checked === knob.default ? undefined : field.checked);
+  const field = h("input", { type: "checkbox", role: "switch", class: "switch", id: `knob-${knob.name}`, onchange: set, ...describe(knob.name) });
+  return { element: field, field, class: "flag", show: (given) => (field.checked = given ?? knob.default), focus: () => field.focus() };
+}
+
+function makeField(knob, open = knob.range) {
+  const isNumber = knob.kind !== "text" && knob.name !== "seed"; // a seed has more digits than a number here
+  const read = (text) => (text === "" ? undefined : isNumber ? Number(text) : text);
+  const how = isNumber ? { type: "number", min: knob.least, max: knob.most, step: "any" } : { type: "text", autocomplete: "off", spellcheck: "false" };
+  const field = h("input", { id: `knob-${knob.name}`, ...how, oninput: () => setKnob(knob.name, read(field.value.trim())), ...describe(knob.name) });
+  const show = (given, settled) => {
+    field.placeholder = (knob.name === "seed" ? null : settled) ?? knob.default ?? open;
+    if (document.activeElement !== field) field.value = given ?? "";
+  };
+  return { element: field, field, show, focus: () => field.focus() };
 }
 
 function makeSlider(knob, [least, most, step]) {
-  const name = labelOf(knob.name);
-  const set = (text) => setKnob(knob.name, text === "" ? undefined : Number(text));
-  const slider = h("input", { type: "range", min: least, max: most, step, "aria-label": `${name}, slider`, oninput: () => set(slider.value) });
-  const more = { min: knob.least ?? least, max: knob.most ?? most, step: "any", inputmode: "decimal", oninput: () => set(field.value) };
-  const field = h("input", { type: "number", id: `knob-${knob.name}`, ...more, ...describe(knob) });
+  const control = makeField(knob, "");
+  const slider = h("input", { type: "range", min: least, max: most, step, "aria-label": `${labelOf(knob.name)}, slider`, oninput: () => setKnob(knob.name, Number(slider.value)) });
   const show = (given, settled) => {
     const value = given ?? settled ?? knob.default;
     if (value !== null && value !== undefined) slider.value = value;
     slider.style.setProperty("--at", `${(100 * (slider.value - least)) / (most - least)}%`);
-    field.placeholder = settled ?? knob.default ?? "";
-    if (document.activeElement !== field) field.value = given ?? "";
+    control.show(given, settled);
   };
-  const lock = (isLocked) => [slider, field].forEach((input) => (input.disabled = isLocked));
-  return { element: h("div", { class: "slider" }, slider, field), field, show, lock, focus: () => slider.focus(), says: () => "" };
+  const lock = (isLocked) => [slider, control.field].forEach((input) => (input.disabled = isLocked));
+  return { ...control, element: h("div", { class: "slider" }, slider, control.field), show, lock, focus: () => slider.focus() };
 }
 
-function makeField(knob) {
-  const isNumber = knob.kind !== "text" && knob.name !== "seed";
-  const set = () => setKnob(knob.name, field.value.trim() === "" ? undefined : isNumber ? Number(field.value) : field.value.trim());
-  const limits = isNumber ? { min: knob.least, max: knob.most, step: "any" } : {};
-  const field = h("input", { type: isNumber ? "number" : "text", id: `knob-${knob.name}`, autocomplete: "off", spellcheck: "false", ...limits, oninput: set, ...describe(knob) });
-  const show = (given, settled) => {
-    field.placeholder = settled ?? knob.default ?? knob.range;
-    if (document.activeElement !== field) field.value = given ?? "";
-  };
-  return { element: field, field, show, focus: () => field.focus(), says: () => "" };
-}
-
-/** A seed, and a die to throw for another. */
-export function makeSeed(knob) {
-  const control = makeField(knob);
+function makeSeed(knob) {
+  const control = makeField(knob, "at random for each clip");
   control.field.inputMode = "numeric";
   const throwDie = () => setKnob(knob.name, String(crypto.getRandomValues(new Uint32Array(1))[0]));
-  const die = iconButton("dice", "Throw the die: a seed at random", throwDie, { id: "die" });
-  const show = (given) => {
-    control.field.placeholder = "at random for each clip";
-    if (document.activeElement !== control.field) control.field.value = given ?? "";
+  return { ...control, element: h("div", { class: "seed" }, control.field, iconButton("dice", "Throw the die: a seed at random", throwDie, { id: "die" })) };
+}
+
+function makeSize(knob) {
+  let isCustom = false;
+  let usual = "1024x576";
+  const choose = (name) => {
+    isCustom = name === "custom";
+    setKnob("size", isCustom ? (kept.settings.size ?? usual) : SHAPES[name]);
   };
-  return { ...control, element: h("div", { class: "seed" }, control.field, die), show };
+  const radios = makeRadios("size", Object.keys(SHAPES), choose, { draw: (name) => h("i", { class: `shape ${name}` }) });
+  const side = (label) => h("input", { type: "number", "aria-label": label, min: 64, max: 4096, oninput: () => setKnob("size", `${width.value}x${height.value}`) });
+  const [width, height] = [side("Width in pixels"), side("Height in pixels")];
+  const sides = h("div", { class: "sides" }, width, "×", height);
+  const show = (given, settled) => {
+    usual = settled ?? usual;
+    isCustom &&= given !== undefined;
+    const name = isCustom ? "custom" : (Object.keys(SHAPES).find((one) => SHAPES[one] === given) ?? "custom");
+    radios.check(name);
+    sides.hidden = name !== "custom";
+    if (!sides.hidden && !sides.contains(document.activeElement)) [width.value, height.value] = String(given).split("x");
+  };
+  return { ...radios, element: h("div", {}, radios.element, sides), show, says: (given, settled) => settled?.replace("x", " × ") };
+}
+
+// Beside the frames: the seconds that they play, which set them.
+export function addSeconds(control, knob) {
+  let rate = 7; // frames a second, as the last plan has it
+  const set = () => field.value > 0 && setKnob(knob.name, Math.min(knob.most, Math.max(knob.least, Math.round(field.value * rate))));
+  const field = h("input", { type: "number", "aria-label": "Seconds", min: 0.3, step: "any", oninput: set });
+  control.element.append(h("span", { class: "beside" }, "or", field, "s"));
+  const show = (given, settled) => {
+    control.show(given, settled);
+    const frames = given ?? settled;
+    if (document.activeElement !== field) field.value = frames ? (frames / rate).toFixed(1) : "";
+  };
+  return { ...control, show, setRate: (plan) => plan?.seconds > 0 && (rate = plan.frames / plan.seconds) };
 }

@@ -1,7 +1,7 @@
 // The picture on the stage, and over it what the clip will show of it. The server says what that is; here it is moved.
 
 import * as api from "./api.js";
-import { $, h } from "./dom.js";
+import { $, h, on } from "./dom.js";
 import { changePicture, currentPicture, kept } from "./kept.js";
 
 const STEP = 0.02; // of the picture, for a press of an arrow key; five times that with Shift
@@ -12,7 +12,7 @@ let crop = null; // fractions of it: left, top, width, height
 let image = null;
 let frame = null;
 
-/** Show the chosen picture, and drop the crop of another one. */
+// Show the chosen picture, and drop the crop of another one.
 export function showPicture() {
   const picture = currentPicture();
   if (picture?.id === shown) return placeCrop();
@@ -21,36 +21,34 @@ export function showPicture() {
   $("framing").replaceChildren();
   if (picture === null) return undefined;
   image = h("img", { src: api.pictureAt(picture.id), alt: picture.name ? `The picture ${picture.name}` : "The chosen picture", draggable: "false" });
-  image.addEventListener("load", () => measure(picture));
+  on(image, "load", () => measure(picture));
   frame = h("div", { class: "crop", role: "slider", tabindex: "0", "aria-label": "What the clip shows", "aria-valuemin": 0, "aria-valuemax": 100 });
   frame.append(h("i"), h("i"));
   const print = h("div", { class: "print" }, image, frame);
   if (picture.width) print.style.setProperty("--ratio", picture.width / picture.height);
-  print.addEventListener("pointerdown", drag);
-  frame.addEventListener("keydown", press);
+  on(print, "pointerdown", drag);
+  on(frame, "keydown", press);
   $("framing").append(print);
   return placeCrop();
 }
 
-/** Take the size of a picture that came without, and let no stage jump while it loads. */
+// Take the size of a picture that came without, and let no stage jump while it loads.
 function measure(picture) {
   image.parentElement.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
   if (!picture.width) changePicture(picture.id, { width: image.naturalWidth, height: image.naturalHeight });
 }
 
-/** Show what the server says that the clip shows. */
 export function showCrop(told) {
   crop = told ? { ...told } : null;
   placeCrop();
 }
 
-const isMovable = () => crop !== null && (kept.settings.fit ?? "crop") === "crop" && (crop.width < 0.999 || crop.height < 0.999);
+const isMovable = () => crop !== null && (kept.settings.fit ?? "crop") === "crop" && (crop.width < 0.98 || crop.height < 0.98);
 
 function placeCrop() {
   if (!frame) return;
   frame.hidden = crop === null;
   $("framing-note").hidden = !isMovable();
-  $("framing-note").textContent = "Drag, or use the arrow keys, to choose what stays in view.";
   if (crop === null) return;
   for (const side of ["left", "top", "width", "height"]) frame.style[side] = `${100 * crop[side]}%`;
   const [x, y] = [crop.left + crop.width / 2, crop.top + crop.height / 2].map((share) => Math.round(100 * share));
@@ -60,7 +58,7 @@ function placeCrop() {
   frame.setAttribute("aria-valuetext", `its middle is ${x} % from the left and ${y} % from the top`);
 }
 
-/** Put the middle of the crop there, as far as the picture goes. */
+// Put the middle of the crop there, as far as the picture goes.
 function moveTo(x, y) {
   const within = (place, length) => Math.min(Math.max(place - length / 2, 0), 1 - length);
   crop = { ...crop, left: within(x, crop.width), top: within(y, crop.height) };
@@ -85,10 +83,10 @@ function drag(event) {
   };
   const print = event.currentTarget;
   print.setPointerCapture(event.pointerId);
-  print.addEventListener("pointermove", follow);
+  on(print, "pointermove", follow);
   const end = () => print.removeEventListener("pointermove", follow);
-  print.addEventListener("pointerup", end, { once: true });
-  print.addEventListener("pointercancel", end, { once: true });
+  on(print, "pointerup", end, { once: true });
+  on(print, "pointercancel", end, { once: true });
 }
 
 function press(event) {

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { showMenu } from "./actions.js";
-import { $, asSentence, h, iconButton, nameOf, sayDate, settleDown, showList } from "./dom.js";
+import { $, asSentence, h, iconButton, nameOf, on, sayDate, settleDown, showList } from "./dom.js";
 import { jobs, onJobs } from "./live.js";
 
 const PAGE = 24;
@@ -14,16 +14,15 @@ let asked = 0;
 let isOpen = false;
 let scrolled = 0;
 
-/** Follow what is finished and what is deleted. */
 export function mountGallery() {
-  $("q").addEventListener("input", settleDown(TYPING_MS, () => history.replaceState(null, "", addressOf($("q").value)) ?? search($("q").value)));
-  $("search").addEventListener("submit", (event) => event.preventDefault());
-  $("more").addEventListener("click", () => load());
+  on($("q"), "input", settleDown(TYPING_MS, () => history.replaceState(null, "", addressOf($("q").value)) ?? search($("q").value)));
+  on($("search"), "submit", (event) => event.preventDefault());
+  on($("more"), "click", () => load());
   new IntersectionObserver(([more]) => more.isIntersecting && isOpen && hasMore && load(), { rootMargin: "400px" }).observe($("more"));
   onJobs((event) => {
     if (isOpen && event === null && isOld()) renew();
   });
-  document.addEventListener("clip-deleted", (event) => {
+  on(document, "clip-deleted", (event) => {
     clips = clips.filter((clip) => clip.id !== event.detail);
     show();
   });
@@ -31,7 +30,7 @@ export function mountGallery() {
 
 const addressOf = (text) => (text ? `#/gallery?q=${encodeURIComponent(text)}` : "#/gallery");
 
-/** Show the gallery with these words in the search; null leaves it, and remembers where one was. */
+// Show the gallery with these words in the search; null leaves it, and remembers where one was.
 export async function openGallery(text) {
   if (text === null) {
     if (isOpen) scrolled = scrollY;
@@ -67,14 +66,14 @@ async function load() {
   }
 }
 
-/** Say whether a clip is finished that is not shown, or the other way round. */
+// Say whether a clip is finished that is not shown, or the other way round.
 function isOld() {
   if (words) return false;
   const done = jobs.lately.filter((video) => video.state === "completed").map((video) => video.id);
   return done.some((id, place) => clips[place]?.id !== id);
 }
 
-/** Look for newer clips, and keep the pages that were read. */
+// Look for newer clips, and keep the pages that were read.
 async function renew() {
   const number = (asked += 1);
   const page = await ask({}).catch(() => null);

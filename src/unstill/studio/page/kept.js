@@ -14,7 +14,7 @@ function read() {
 export const kept = read();
 const listeners = new Set();
 
-/** Change what is kept, write it down, and tell whoever shows it. */
+// Change what is kept, write it down, and tell whoever shows it.
 export function keep(changes) {
   Object.assign(kept, changes);
   try {
@@ -25,9 +25,18 @@ export function keep(changes) {
   for (const listener of listeners) listener(changes);
 }
 
+// Remember the colours that were chosen, where theme.js finds them.
+export function keepTheme(theme) {
+  try {
+    localStorage.setItem("unstill.theme", theme);
+  } catch {
+    /* they last as long as the page */
+  }
+}
+
 export const onKept = (listener) => listeners.add(listener);
 
-/** Set one knob; undefined leaves it to the preset or the model. */
+// Set one knob; undefined leaves it to the preset or the model.
 export function setKnob(name, value) {
   const settings = { ...kept.settings };
   if (value === undefined || value === "") delete settings[name];
@@ -37,13 +46,12 @@ export function setKnob(name, value) {
 
 export const currentPicture = () => kept.pictures.find((picture) => picture.id === kept.current) ?? null;
 
-/** Put pictures into the tray, and the last of them on the stage. */
+// Put pictures into the tray, and the last of them on the stage.
 export function addPictures(added) {
   const others = kept.pictures.filter((picture) => !added.some((one) => one.id === picture.id));
   keep({ pictures: [...others, ...added], current: added.at(-1).id });
 }
 
-/** Take a picture out of the tray. */
 export function dropPicture(id) {
   const place = kept.pictures.findIndex((picture) => picture.id === id);
   const pictures = kept.pictures.filter((picture) => picture.id !== id);
@@ -51,12 +59,10 @@ export function dropPicture(id) {
   keep({ pictures, current: kept.current === id ? next : kept.current });
 }
 
-/** Change one picture: its focus, its size. */
 export function changePicture(id, changes) {
   keep({ pictures: kept.pictures.map((picture) => (picture.id === id ? { ...picture, ...changes } : picture)) });
 }
 
-/** Begin with one picture and the settings of a clip. */
 export function beginWith(picture, settings) {
   const { focus, ...others } = settings;
   keep({ pictures: [{ ...picture, focus }], current: picture.id, settings: others });

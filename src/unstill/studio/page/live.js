@@ -1,7 +1,7 @@
 // The jobs as they are now: one stream of events, polled where that breaks. It draws nothing.
 
 import * as api from "./api.js";
-import { settleDown } from "./dom.js";
+import { on, settleDown } from "./dom.js";
 
 const POLL_MS = 2000;
 const LATELY = 24;
@@ -12,22 +12,20 @@ const listeners = new Set();
 let stream = null;
 let isOpen = false;
 
-/** Be told when the jobs change: with the event, or null when all of them were read anew. */
+// Be told when the jobs change: with the event, or null when all of them were read anew.
 export const onJobs = (listener) => listeners.add(listener);
 const tell = (event) => listeners.forEach((listener) => listener(event));
 
-/** Begin to follow the server; it goes on until the page is closed. */
+// Begin to follow the server; it goes on until the page is closed.
 export function follow() {
   connect();
   setInterval(() => isOpen || refresh(), POLL_MS);
-  addEventListener("visibilitychange", () => document.hidden || refresh());
+  on(window, "visibilitychange", () => document.hidden || refresh());
   return refresh();
 }
 
-/** Give the job of this id, as far as the page knows it. */
 export const findJob = (id) => [...jobs.queue, ...jobs.lately].find((video) => video.id === id) ?? null;
 
-/** Read the queue and the latest clips. */
 export async function refresh() {
   try {
     const [queue, lately] = await Promise.all([api.queue(), api.videos({ limit: LATELY })]);
@@ -52,7 +50,7 @@ function connect() {
     isOpen = false;
     if (stream?.readyState === EventSource.CLOSED) stream = null; // refused: the next look that works opens another
   };
-  for (const kind of KINDS) stream.addEventListener(kind, hear);
+  for (const kind of KINDS) on(stream, kind, hear);
 }
 
 function hear(message) {

@@ -3,16 +3,16 @@
 import * as api from "./api.js";
 import { knowKnobs } from "./actions.js";
 import { mountClip, openClip } from "./clip.js";
-import { $, icon } from "./dom.js";
+import { $, icon, on } from "./dom.js";
 import { mountGallery, openGallery } from "./gallery.js";
 import { buildKnobs } from "./knobs.js";
+import { keepTheme } from "./kept.js";
 import { follow, refresh } from "./live.js";
 import { mountMake, sendAgain } from "./make.js";
 import { mountQueue } from "./queue.js";
 import { say, sayFault } from "./say.js";
 
 const LOOK_AGAIN_MS = 2000;
-const THEMES = { "": ["system", "Colours: as the system"], light: ["sun", "Colours: light"], dark: ["moon", "Colours: dark"] };
 let isStarted = false;
 let isLocked = false;
 let isGone = false;
@@ -25,7 +25,7 @@ api.listen(lock, (isThere) => {
   if (isThere) say("The server is back.");
 });
 
-/** Go in, as soon as the server is there and lets us. */
+// Go in, as soon as the server is there and lets us.
 async function start() {
   try {
     const session = await api.session();
@@ -48,12 +48,11 @@ function mount(knobs, models) {
   mountQueue();
   mountClip();
   mountGallery();
-  addEventListener("hashchange", () => route(true));
+  on(window, "hashchange", () => route(true));
   route(false);
   follow();
 }
 
-/** Show the view that the address names. */
 function route(isMove) {
   if (isLocked) return;
   const [path, query] = location.hash.replace(/^#/, "").split("?");
@@ -75,7 +74,6 @@ function show(view) {
   }
 }
 
-/** Ask for the key. */
 function lock() {
   if (isLocked) return;
   isLocked = true;
@@ -83,7 +81,7 @@ function lock() {
   $("key-input").focus();
 }
 
-$("key-form").addEventListener("submit", async (event) => {
+on($("key-form"), "submit", async (event) => {
   event.preventDefault();
   $("key-error").textContent = "";
   try {
@@ -101,31 +99,27 @@ $("key-form").addEventListener("submit", async (event) => {
   }
 });
 
-document.querySelector(".skip").addEventListener("click", (event) => {
+on(document.querySelector(".skip"), "click", (event) => {
   event.preventDefault();
   $("main").focus();
 });
 
+const system = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement;
+const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+
 function showTheme() {
-  const theme = document.documentElement.dataset.theme ?? "";
-  const [name, label] = THEMES[theme] ?? THEMES[""];
-  $("theme").replaceChildren(icon(name));
-  $("theme").setAttribute("aria-label", label);
-  $("theme").title = label;
+  $("theme").ariaLabel = $("theme").title = `Switch to ${isDark() ? "light" : "dark"} colours`;
 }
 
-$("theme").addEventListener("click", () => {
-  const order = Object.keys(THEMES);
-  const next = order[(order.indexOf(document.documentElement.dataset.theme ?? "") + 1) % order.length];
-  if (next) document.documentElement.dataset.theme = next;
-  else delete document.documentElement.dataset.theme;
-  try {
-    localStorage.setItem("unstill.theme", next);
-  } catch {
-    /* it lasts as long as the page */
-  }
+on($("theme"), "click", () => {
+  root.dataset.theme = isDark() ? "light" : "dark";
+  keepTheme(root.dataset.theme);
   showTheme();
 });
 
+on(system, "change", showTheme);
+$("theme").append(icon("theme"));
+$("add").prepend(icon("plus"));
 showTheme();
 start();

@@ -1,7 +1,7 @@
 // The view where clips are asked for: it joins pictures, settings and plan, and sends what is wanted. It draws little itself.
 
 import * as api from "./api.js";
-import { $, plural } from "./dom.js";
+import { $, on, plural } from "./dom.js";
 import { showCrop, showPicture } from "./crop.js";
 import { currentPicture, keep, kept, onKept } from "./kept.js";
 import { showProblemsAtKnobs, showSettled } from "./knobs.js";
@@ -14,7 +14,7 @@ const LOOK_AGAIN_MS = 3000;
 let isSending = false;
 let planSoon = () => {};
 
-/** Put the view together; what was not sent when the page was closed is sent now. */
+// Put the view together; what was not sent when the page was closed is sent now.
 export function mountMake() {
   takePictures();
   planSoon = makePlanner(show);
@@ -26,7 +26,7 @@ export function mountMake() {
       planSoon();
     }
   });
-  $("settings").addEventListener("submit", (event) => {
+  on($("settings"), "submit", (event) => {
     event.preventDefault();
     run();
   });
@@ -52,7 +52,6 @@ function showRun() {
   $("run").textContent = isSending ? "Sending…" : count > 1 ? `Make ${count} clips` : "Make the clip";
 }
 
-/** Ask for a clip of each picture. */
 async function run() {
   if (isSending) return;
   if (kept.pictures.length === 0) {
@@ -69,7 +68,7 @@ async function run() {
   await send();
 }
 
-/** Send what waits to be sent. Each order has a key of its own: however often it is sent, it is one clip. */
+// Send what waits to be sent. Each order has a key of its own: however often it is sent, it is one clip.
 async function send() {
   if (isSending || kept.outbox.length === 0) return;
   isSending = true;
@@ -98,7 +97,7 @@ function announce(made) {
   else if (isHere) $("queue-title").focus();
 }
 
-/** Say why an order was not taken; one that did not reach the server is kept and sent again. */
+// Say why an order was not taken; one that did not reach the server is kept and sent again.
 function explain(fault) {
   if (fault instanceof api.Gone) {
     setTimeout(send, LOOK_AGAIN_MS);
@@ -111,5 +110,4 @@ function explain(fault) {
   if (left.length > 0 || !fault.problems?.length) showProblems($("make-errors"), fault.message, fault.hint, left);
 }
 
-/** Send what a key that was missing held back. */
 export const sendAgain = () => send();

@@ -1,21 +1,20 @@
 // How pictures come in: dropped, pasted, chosen; and the tray of those that are here. It knows no settings.
 
 import * as api from "./api.js";
-import { $, h, icon, showList } from "./dom.js";
+import { $, h, icon, on, showList } from "./dom.js";
 import { addPictures, currentPicture, dropPicture, keep, kept, onKept } from "./kept.js";
 import { showProblems } from "./say.js";
 
 const AT_ONCE = 2; // more wait at the server anyway
 let coming = 0; // pictures on their way
 
-/** Begin to take pictures. */
 export function takePictures() {
-  for (const button of [$("choose"), $("add")]) button.addEventListener("click", () => $("files").click());
-  $("files").addEventListener("change", () => {
+  for (const button of [$("choose"), $("add")]) on(button, "click", () => $("files").click());
+  on($("files"), "change", () => {
     bring([...$("files").files]);
     $("files").value = "";
   });
-  addEventListener("paste", (event) => {
+  on(window, "paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
     if (files.length) bring(files);
   });
@@ -26,15 +25,15 @@ export function takePictures() {
 
 function takeDrops() {
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
-  addEventListener("dragover", (event) => {
+  on(window, "dragover", (event) => {
     if (!holdsFiles(event)) return;
     event.preventDefault();
     $("drop").hidden = false;
   });
-  addEventListener("dragleave", (event) => {
+  on(window, "dragleave", (event) => {
     if (event.relatedTarget === null) $("drop").hidden = true;
   });
-  addEventListener("drop", (event) => {
+  on(window, "drop", (event) => {
     if (!holdsFiles(event)) return;
     event.preventDefault();
     $("drop").hidden = true;
@@ -42,7 +41,7 @@ function takeDrops() {
   });
 }
 
-/** Send files to the server; each that is a picture comes into the tray, the others are named with the reason. */
+// Send files to the server; each that is a picture comes into the tray, the others are named with the reason.
 export async function bring(files) {
   if (!files.length) return;
   location.hash = "#/";
@@ -103,7 +102,7 @@ function markThumbnail(element, picture) {
   else element.removeAttribute("aria-current");
 }
 
-/** A picture that the server has no longer is of no use here; one that it cannot give now may come back. */
+// A picture that the server has no longer is of no use here; one that it cannot give now may come back.
 async function forget(picture) {
   const answer = await fetch(api.pictureAt(picture.id, "thumbnail")).catch(() => null);
   if (answer?.status === 404) dropPicture(picture.id);

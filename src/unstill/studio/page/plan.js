@@ -9,10 +9,9 @@ const PATIENCE_MS = 3000; // then asked again, where the server was busy or gone
 let asked = 0; // the number of the last question: answers to others come too late
 let isAsking = false; // one at a time, as the server answers them one after another
 
-/** The fields of a request for this picture. */
 export const fieldsFor = (picture) => ({ ...kept.settings, ...(picture.focus ? { focus: picture.focus } : {}) });
 
-/** Ask soon; `show` gets the plan or what is wrong, and never an answer to an older question. */
+// Ask soon; `show` gets the plan or what is wrong, and never an answer to an older question.
 export function makePlanner(show) {
   const ask = async () => {
     const picture = currentPicture();
@@ -35,7 +34,6 @@ export function makePlanner(show) {
   return settleDown(WAIT_MS, ask);
 }
 
-/** Show a plan: what comes out, what it takes, what to expect. */
 export function showPlan(place, plan) {
   const lists = plan === null ? [] : [["warnings", plan.warnings], ["notes", plan.notes]].filter(([, texts]) => texts.length);
   $("expect").replaceChildren(...lists.map(([name, texts]) => h("ul", { class: name }, texts.map((text) => h("li", { text: inWords(text) })))));

@@ -1,10 +1,9 @@
 // What the page says beside its views: short notes, questions, and progress for those who listen. Never alert().
 
-import { $, h, iconButton } from "./dom.js";
+import { $, h, iconButton, on } from "./dom.js";
 
 const STAYS_MS = 7000;
 
-/** Say something in passing. */
 export function say(text, kind = "") {
   const note = h("div", { class: `toast ${kind}` }, h("span", { text }));
   note.append(iconButton("close", "Dismiss", () => note.remove()));
@@ -12,10 +11,9 @@ export function say(text, kind = "") {
   setTimeout(() => note.remove(), STAYS_MS);
 }
 
-/** Say what went wrong, with what helps. */
 export const sayFault = (fault) => say([fault.message, fault.hint].filter(Boolean).join(" — "), "bad");
 
-/** Do something that may be refused, and say so if it is. */
+// Do something that may be refused, and say so if it is.
 export async function attempt(work) {
   try {
     return await work();
@@ -27,21 +25,21 @@ export async function attempt(work) {
 
 let lastSaid = "";
 
-/** Tell those who listen how far it is, in words that do not repeat. */
+// Tell those who listen how far it is, in words that do not repeat.
 export function tellProgress(text) {
   if (text === lastSaid) return;
   lastSaid = text;
   $("progress-said").textContent = text;
 }
 
-/** Show a dialog that holds the focus, and gives it back when it closes. */
+// Show a dialog that holds the focus, and gives it back when it closes.
 export function showDialog(title, ...content) {
   const before = document.activeElement;
   const close = () => dialog.close();
   const heading = h("div", { class: "dialog-top" }, h("h2", { id: "dialog-title", text: title }), iconButton("close", "Close", close));
   const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, heading, ...content);
-  dialog.addEventListener("click", (event) => event.target === dialog && close());
-  dialog.addEventListener("close", () => {
+  on(dialog, "click", (event) => event.target === dialog && close());
+  on(dialog, "close", () => {
     dialog.remove();
     if (before?.isConnected) before.focus();
     else $("main").focus();
@@ -51,18 +49,17 @@ export function showDialog(title, ...content) {
   return dialog;
 }
 
-/** Ask whether something should be done; the safe answer has the focus. */
+// Ask whether something should be done; the safe answer has the focus.
 export function confirm(title, text, word) {
   return new Promise((done) => {
     let answer = false;
     const no = h("button", { type: "button", class: "quiet", text: "Keep it", autofocus: true, onclick: () => dialog.close() });
     const yes = h("button", { type: "button", class: "primary bad", text: word, onclick: () => ((answer = true), dialog.close()) });
     const dialog = showDialog(title, h("p", { text }), h("div", { class: "dialog-row" }, no, yes));
-    dialog.addEventListener("close", () => done(answer));
+    on(dialog, "close", () => done(answer));
   });
 }
 
-/** Show the problems of a request in place. */
 export function showProblems(place, message = "", hint = "", problems = []) {
   place.replaceChildren();
   if (!message) return;
