@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { asSentence, h, icon, nameOf, textButton } from "./dom.js";
-import { addPictures, beginWith, kept, keep } from "./kept.js";
+import { beginWith } from "./kept.js";
 import { pickSettings } from "./knobs.js";
 import { refresh } from "./live.js";
 import { attempt, confirm, say, showDialog } from "./say.js";
@@ -24,8 +24,8 @@ export async function goOn(video) {
   const picture = await attempt(() => api.lastFrame(video.id));
   if (!picture) return;
   const { seed, focus, ...settings } = pickSettings(video.knobs, known);
-  addPictures([{ id: picture.id, width: picture.width, height: picture.height, name: `${video.title || "A clip"}, on` }]);
-  keep({ pictures: kept.pictures.filter((one) => one.id === picture.id), settings });
+  const { id, width, height } = picture;
+  beginWith({ id, width, height, name: `${video.title || "A clip"}, on` }, settings);
   location.hash = "#/";
   say("The last frame is the picture now.");
 }
@@ -48,7 +48,7 @@ export function makeActions(video, before = () => {}) {
     before();
     work(video);
   };
-  const formats = FORMATS.map((format) => h("a", { class: "format", href: api.contentOf(video, format), download: `${nameOf(video)}.${format}`, text: format.toUpperCase() }));
+  const formats = FORMATS.map((format) => h("a", { class: "format", href: api.contentOf(video, format), download: true, text: format.toUpperCase() }));
   return [
     h("div", { class: "actions" }, textButton("again", "Use these settings again", then(useAgain)), textButton("after", "Go on from the last frame", then(goOn)), textButton("bin", "Delete", then(remove), "quiet bad")),
     h("div", { class: "formats", role: "group", "aria-label": "Download as" }, h("span", {}, icon("save"), "Download"), formats),

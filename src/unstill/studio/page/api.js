@@ -3,10 +3,7 @@
 export class Refused extends Error {
   constructor(status, told) {
     super(told.message || `The server answered ${status}`);
-    this.status = status;
-    this.code = told.code || "";
-    this.hint = told.hint || "";
-    this.problems = told.problems || [];
+    Object.assign(this, { status, hint: told.hint, problems: told.problems ?? [] });
   }
 }
 
@@ -43,22 +40,24 @@ async function ask(method, path, { json, form, headers = {} } = {}) {
   throw new Refused(answer.status, told.error || {});
 }
 
-export const knobs = () => ask("GET", "/v1/knobs");
-export const models = () => ask("GET", "/v1/models");
-export const session = () => ask("GET", "/v1/session");
-export const open = (key) => ask("POST", "/v1/session", { json: { key } });
-export const close = () => ask("DELETE", "/v1/session");
-export const plan = (json) => ask("POST", "/v1/plan", { json });
+const get = (path) => ask("GET", path);
+const post = (path, json) => ask("POST", path, { json });
+
+export const knobs = () => get("/v1/knobs");
+export const models = () => get("/v1/models");
+export const session = () => get("/v1/session");
+export const open = (key) => post("/v1/session", { key });
+export const plan = (json) => post("/v1/plan", json);
 export const create = (json, key) => ask("POST", "/v1/videos", { json, headers: { "idempotency-key": key } });
-export const queue = () => ask("GET", "/v1/queue");
-export const video = (id) => ask("GET", `/v1/videos/${id}`);
-export const videos = (query) => ask("GET", `/v1/videos?${new URLSearchParams(query)}`);
-export const report = (id) => ask("GET", `/v1/videos/${id}/report`);
-export const cancel = (id) => ask("POST", `/v1/videos/${id}/cancel`);
-export const retry = (id) => ask("POST", `/v1/videos/${id}/retry`);
+export const queue = () => get("/v1/queue");
+export const video = (id) => get(`/v1/videos/${id}`);
+export const videos = (query) => get(`/v1/videos?${new URLSearchParams(query)}`);
+export const report = (id) => get(`/v1/videos/${id}/report`);
+export const cancel = (id) => post(`/v1/videos/${id}/cancel`);
+export const retry = (id) => post(`/v1/videos/${id}/retry`);
 export const remove = (id) => ask("DELETE", `/v1/videos/${id}`);
-export const move = (id, before) => ask("POST", `/v1/videos/${id}/move`, { json: { before } });
-export const lastFrame = (id) => ask("POST", "/v1/pictures", { json: { last_frame_of: id } });
+export const move = (id, before) => post(`/v1/videos/${id}/move`, { before });
+export const lastFrame = (id) => post("/v1/pictures", { last_frame_of: id });
 
 // Send a picture; the server decodes it, and says what it is.
 export function sendPicture(file) {

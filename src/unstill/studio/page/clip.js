@@ -102,7 +102,7 @@ function drawCompleted(video) {
   player = makePlayer(video, (frame, count) => markFrame(frame, count));
   const { seek } = player;
   const facts = [video.size.replace("x", " × "), `${video.frames} frames`, sayTime(Number(video.seconds)), `${video.suffix} ${sayBytes(video.bytes ?? 0)}`, video.model, `seed ${video.seed}`, sayDate(video.created_at)];
-  const side = h("div", { class: "clip-side" }, makeTitle(video), h("p", { class: "moves", text: asSentence(video.moves) }), h("p", { class: "facts", text: facts.join(" · ") }), ...makeActions(video), report, showSettings(video));
+  const side = h("div", { class: "clip-side" }, makeTitle(video), h("p", { class: "moves", text: asSentence(video.moves) }), h("p", { class: "fine", text: facts.join(" · ") }), ...makeActions(video), report, showSettings(video));
   const key = (name) => h("kbd", { text: name });
   const help = h("p", { class: "fine keys" }, key("space"), " plays · ", key(","), " ", key("."), " step · ", key("c"), " compares · ", key("f"), " fills the screen");
   $("clip").append(h("div", { class: "clip-stage" }, player.element, help), side);

@@ -5,7 +5,7 @@ import { kept, setKnob } from "./kept.js";
 
 const SLIDERS = { motion: [0, 255, 1], noise: [0, 0.3, 0.01], fps: [1, 30, 1], frames: [2, 64, 1], steps: [1, 50, 1], quality: [1, 100, 1] };
 const SHAPES = { auto: undefined, landscape: "1024x576", square: "768x768", portrait: "576x1024", custom: "" };
-const LABELS = { want_motion: "Wanted motion", fps: "Imagined rate", look: "Look first", ground: "Background", recipe: "Recipe in the file", play_fps: "Frame rate", smooth: "Smooth to" };
+const LABELS = { want_motion: "Wanted motion", fps: "Imagined rate", look: "Look first", recipe: "Recipe in the file", play_fps: "Frame rate", smooth: "Smooth to" };
 const MOST_SEGMENTS = 5;
 
 export const labelOf = (name) => LABELS[name] ?? name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
@@ -117,7 +117,7 @@ function makeSize(knob) {
     isCustom = name === "custom";
     setKnob("size", isCustom ? (kept.settings.size ?? usual) : SHAPES[name]);
   };
-  const radios = makeRadios("size", Object.keys(SHAPES), choose, { draw: (name) => h("i", { class: `shape ${name}` }) });
+  const radios = makeRadios("size", Object.keys(SHAPES), choose);
   const side = (label) => h("input", { type: "number", "aria-label": label, min: 64, max: 4096, oninput: () => setKnob("size", `${width.value}x${height.value}`) });
   const [width, height] = [side("Width in pixels"), side("Height in pixels")];
   const sides = h("div", { class: "sides" }, width, "×", height);
@@ -137,7 +137,7 @@ export function addSeconds(control, knob) {
   let rate = 7; // frames a second, as the last plan has it
   const set = () => field.value > 0 && setKnob(knob.name, Math.min(knob.most, Math.max(knob.least, Math.round(field.value * rate))));
   const field = h("input", { type: "number", "aria-label": "Seconds", min: 0.3, step: "any", oninput: set });
-  control.element.append(h("span", { class: "beside" }, "or", field, "s"));
+  control.element.append(h("span", { class: "fine beside" }, "or", field, "s"));
   const show = (given, settled) => {
     control.show(given, settled);
     const frames = given ?? settled;

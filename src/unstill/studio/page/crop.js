@@ -21,21 +21,16 @@ export function showPicture() {
   $("framing").replaceChildren();
   if (picture === null) return undefined;
   image = h("img", { src: api.pictureAt(picture.id), alt: picture.name ? `The picture ${picture.name}` : "The chosen picture", draggable: "false" });
-  on(image, "load", () => measure(picture));
+  on(image, "load", () => setRatio(image.naturalWidth / image.naturalHeight));
   frame = h("div", { class: "crop", role: "slider", tabindex: "0", "aria-label": "What the clip shows", "aria-valuemin": 0, "aria-valuemax": 100 });
   frame.append(h("i"), h("i"));
   const print = h("div", { class: "print" }, image, frame);
-  if (picture.width) print.style.setProperty("--ratio", picture.width / picture.height);
+  const setRatio = (ratio) => print.style.setProperty("--ratio", ratio);
+  if (picture.width) setRatio(picture.width / picture.height); // no stage jumps while it loads
   on(print, "pointerdown", drag);
   on(frame, "keydown", press);
   $("framing").append(print);
   return placeCrop();
-}
-
-// Take the size of a picture that came without, and let no stage jump while it loads.
-function measure(picture) {
-  image.parentElement.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
-  if (!picture.width) changePicture(picture.id, { width: image.naturalWidth, height: image.naturalHeight });
 }
 
 export function showCrop(told) {
@@ -45,17 +40,19 @@ export function showCrop(told) {
 
 const isMovable = () => crop !== null && (kept.settings.fit ?? "crop") === "crop" && (crop.width < 0.98 || crop.height < 0.98);
 
+const middle = () => [crop.left + crop.width / 2, crop.top + crop.height / 2];
+
 function placeCrop() {
   if (!frame) return;
   frame.hidden = crop === null;
   $("framing-note").hidden = !isMovable();
   if (crop === null) return;
   for (const side of ["left", "top", "width", "height"]) frame.style[side] = `${100 * crop[side]}%`;
-  const [x, y] = [crop.left + crop.width / 2, crop.top + crop.height / 2].map((share) => Math.round(100 * share));
+  const [x, y] = middle().map((share) => Math.round(100 * share));
   frame.classList.toggle("movable", isMovable());
-  frame.setAttribute("aria-disabled", String(!isMovable()));
-  frame.setAttribute("aria-valuenow", crop.width < 0.999 ? x : y);
-  frame.setAttribute("aria-valuetext", `its middle is ${x} % from the left and ${y} % from the top`);
+  frame.ariaDisabled = !isMovable();
+  frame.ariaValueNow = crop.width < 0.999 ? x : y;
+  frame.ariaValueText = `its middle is ${x} % from the left and ${y} % from the top`;
 }
 
 // Put the middle of the crop there, as far as the picture goes.
@@ -63,30 +60,20 @@ function moveTo(x, y) {
   const within = (place, length) => Math.min(Math.max(place - length / 2, 0), 1 - length);
   crop = { ...crop, left: within(x, crop.width), top: within(y, crop.height) };
   placeCrop();
-  const round = (share) => Math.round(1000 * share) / 1000;
-  changePicture(shown, { focus: `${round(crop.left + crop.width / 2)},${round(crop.top + crop.height / 2)}` });
+  changePicture(shown, { focus: middle().map((share) => Math.round(1000 * share) / 1000).join() });
 }
 
 function drag(event) {
   if (!isMovable() || event.button !== 0) return;
   event.preventDefault();
   frame.focus({ preventScroll: true });
-  const box = image.getBoundingClientRect();
-  const at = (moved) => [(moved.clientX - box.left) / box.width, (moved.clientY - box.top) / box.height];
-  const [fromX, fromY] = at(event);
-  const isInside = fromX >= crop.left && fromX <= crop.left + crop.width && fromY >= crop.top && fromY <= crop.top + crop.height;
-  if (!isInside) moveTo(fromX, fromY);
-  const [middleX, middleY] = [crop.left + crop.width / 2 - fromX, crop.top + crop.height / 2 - fromY];
-  const follow = (moved) => {
-    const [x, y] = at(moved);
-    moveTo(middleX + x, middleY + y);
-  };
   const print = event.currentTarget;
+  const box = image.getBoundingClientRect();
+  if (event.target !== frame) moveTo((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  const [x, y] = middle();
   print.setPointerCapture(event.pointerId);
-  on(print, "pointermove", follow);
-  const end = () => print.removeEventListener("pointermove", follow);
-  on(print, "pointerup", end, { once: true });
-  on(print, "pointercancel", end, { once: true });
+  print.onpointermove = (moved) => moveTo(x + (moved.clientX - event.clientX) / box.width, y + (moved.clientY - event.clientY) / box.height);
+  print.onlostpointercapture = () => (print.onpointermove = null);
 }
 
 function press(event) {
@@ -94,5 +81,6 @@ function press(event) {
   if (!way || !isMovable()) return;
   event.preventDefault();
   const step = STEP * (event.shiftKey ? 5 : 1);
-  moveTo(crop.left + crop.width / 2 + step * way[0], crop.top + crop.height / 2 + step * way[1]);
+  const [x, y] = middle();
+  moveTo(x + step * way[0], y + step * way[1]);
 }

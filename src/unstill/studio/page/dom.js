@@ -8,6 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 // Make an element: `on…` are listeners, `class`, `text` and properties go where they belong, the rest are attributes.
 export function h(tag, given = {}, ...children) {
   const made = document.createElement(tag);
+  if (tag === "button") made.type = "button";
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) on(made, name.slice(2), value);
@@ -32,11 +33,11 @@ export function icon(name) {
 
 // Make a button with an icon and a name that is read aloud.
 export function iconButton(name, label, onclick, more = {}) {
-  return h("button", { type: "button", class: "quiet icon", "aria-label": label, title: label, onclick, ...more }, icon(name));
+  return h("button", { class: "quiet icon", "aria-label": label, title: label, onclick, ...more }, icon(name));
 }
 
 export function textButton(name, text, onclick, kind = "quiet", more = {}) {
-  return h("button", { type: "button", class: kind, onclick, ...more }, icon(name), h("span", { text }));
+  return h("button", { class: kind, onclick, ...more }, icon(name), h("span", { text }));
 }
 
 export const on = (target, kind, act, how) => target.addEventListener(kind, act, how);
@@ -66,12 +67,7 @@ export function settleDown(wait_ms, call) {
   };
 }
 
-export function sayBytes(count) {
-  const units = ["B", "KB", "MB", "GB", "TB"];
-  const step = count > 0 ? Math.min(units.length - 1, Math.floor(Math.log10(count) / 3)) : 0;
-  const number = count / 1000 ** step;
-  return `${number >= 100 || step === 0 ? Math.round(number) : number.toFixed(1)} ${units[step]}`;
-}
+export const sayBytes = (count) => (count < 1e9 ? `${(count / 1e6).toFixed(2)} MB` : `${(count / 1e9).toFixed(1)} GB`);
 
 export function sayTime(seconds) {
   if (seconds < 90) return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.round(seconds)} s`;

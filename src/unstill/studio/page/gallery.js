@@ -15,7 +15,11 @@ let isOpen = false;
 let scrolled = 0;
 
 export function mountGallery() {
-  on($("q"), "input", settleDown(TYPING_MS, () => history.replaceState(null, "", addressOf($("q").value)) ?? search($("q").value)));
+  const find = () => {
+    history.replaceState(null, "", `#/gallery${$("q").value ? `?q=${encodeURIComponent($("q").value)}` : ""}`);
+    search($("q").value);
+  };
+  on($("q"), "input", settleDown(TYPING_MS, find));
   on($("search"), "submit", (event) => event.preventDefault());
   on($("more"), "click", () => load());
   new IntersectionObserver(([more]) => more.isIntersecting && isOpen && hasMore && load(), { rootMargin: "400px" }).observe($("more"));
@@ -27,8 +31,6 @@ export function mountGallery() {
     show();
   });
 }
-
-const addressOf = (text) => (text ? `#/gallery?q=${encodeURIComponent(text)}` : "#/gallery");
 
 // Show the gallery with these words in the search; null leaves it, and remembers where one was.
 export async function openGallery(text) {
@@ -66,7 +68,6 @@ async function load() {
   }
 }
 
-// Say whether a clip is finished that is not shown, or the other way round.
 function isOld() {
   if (words) return false;
   const done = jobs.lately.filter((video) => video.state === "completed").map((video) => video.id);
@@ -93,7 +94,7 @@ function show() {
   if (clips.length > 0) return;
   const title = words ? `Nothing is called, or was made with, “${words}”.` : "No clip has been made yet.";
   const help = words ? "Words of a title, a model or a setting are looked for." : "Give it a picture; what comes of it is kept here.";
-  const way = words ? h("button", { type: "button", class: "quiet", text: "Show all", onclick: () => (location.hash = "#/gallery") }) : h("a", { class: "button primary", href: "#/", text: "Make a clip" });
+  const way = words ? h("a", { class: "button quiet", href: "#/gallery", text: "Show all" }) : h("a", { class: "button primary", href: "#/", text: "Make a clip" });
   empty.replaceChildren(h("h2", { text: title }), h("p", { text: help }), way);
 }
 

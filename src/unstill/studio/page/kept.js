@@ -11,28 +11,25 @@ function read() {
   }
 }
 
-export const kept = read();
-const listeners = new Set();
-
-// Change what is kept, write it down, and tell whoever shows it.
-export function keep(changes) {
-  Object.assign(kept, changes);
+function write(name, text) {
   try {
-    localStorage.setItem(NAME, JSON.stringify(kept));
+    localStorage.setItem(name, text);
   } catch {
     /* forbidden or full: it lasts until the page is closed */
   }
+}
+
+export const kept = read();
+const listeners = new Set();
+
+export function keep(changes) {
+  Object.assign(kept, changes);
+  write(NAME, JSON.stringify(kept));
   for (const listener of listeners) listener(changes);
 }
 
 // Remember the colours that were chosen, where theme.js finds them.
-export function keepTheme(theme) {
-  try {
-    localStorage.setItem("unstill.theme", theme);
-  } catch {
-    /* they last as long as the page */
-  }
-}
+export const keepTheme = (theme) => write("unstill.theme", theme);
 
 export const onKept = (listener) => listeners.add(listener);
 
@@ -46,10 +43,9 @@ export function setKnob(name, value) {
 
 export const currentPicture = () => kept.pictures.find((picture) => picture.id === kept.current) ?? null;
 
-// Put pictures into the tray, and the last of them on the stage.
-export function addPictures(added) {
-  const others = kept.pictures.filter((picture) => !added.some((one) => one.id === picture.id));
-  keep({ pictures: [...others, ...added], current: added.at(-1).id });
+// Put a picture into the tray, and on the stage.
+export function addPicture(added) {
+  keep({ pictures: [...kept.pictures.filter((picture) => picture.id !== added.id), added], current: added.id });
 }
 
 export function dropPicture(id) {

@@ -14,7 +14,6 @@ const rows = new Map();
 let plan = null;
 let presets = [];
 
-// Build the panel from what the server says that there is.
 export function buildKnobs(told, models) {
   presets = told.presets;
   const make = (knob) => {
@@ -28,7 +27,7 @@ export function buildKnobs(told, models) {
     const others = told.data.filter((knob) => knob.group === group && !rows.has(knob.name) && !ELSEWHERE.includes(knob.name));
     if (others.length) more.append(h("fieldset", {}, h("legend", { text: labelOf(group) }), others.map(make)));
   }
-  const all = h("button", { type: "button", class: "quiet", id: "reset-all", text: "Reset all", onclick: () => keep({ settings: {} }) });
+  const all = h("button", { class: "quiet", id: "reset-all", text: "Reset all", onclick: () => keep({ settings: {} }) });
   $("knobs").replaceChildren(h("div", { class: "knobs-top" }, h("h2", { text: "Settings" }), all), ...front, more);
   onKept(showKnobs);
   showKnobs();

@@ -8,7 +8,7 @@ import { mountGallery, openGallery } from "./gallery.js";
 import { buildKnobs } from "./knobs.js";
 import { keepTheme } from "./kept.js";
 import { follow, refresh } from "./live.js";
-import { mountMake, sendAgain } from "./make.js";
+import { mountMake, send } from "./make.js";
 import { mountQueue } from "./queue.js";
 import { say, sayFault } from "./say.js";
 
@@ -69,8 +69,7 @@ function route(isMove) {
 function show(view) {
   for (const section of document.querySelectorAll(".view")) section.hidden = section.id !== view;
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    link.ariaCurrent = link.dataset.view === view ? "page" : null;
   }
 }
 
@@ -92,7 +91,7 @@ on($("key-form"), "submit", async (event) => {
     if (!isStarted) return void start();
     route(true);
     await refresh();
-    sendAgain();
+    send();
   } catch (fault) {
     $("key-error").textContent = fault.status === 401 ? "That is not the key." : fault.message;
     $("key-input").select();

@@ -6,7 +6,7 @@ import { showCrop, showPicture } from "./crop.js";
 import { currentPicture, keep, kept, onKept } from "./kept.js";
 import { showProblemsAtKnobs, showSettled } from "./knobs.js";
 import { refresh } from "./live.js";
-import { takePictures } from "./pictures.js";
+import { arrive, takePictures } from "./pictures.js";
 import { fieldsFor, makePlanner, showPlan } from "./plan.js";
 import { showProblems, tellProgress } from "./say.js";
 
@@ -41,10 +41,14 @@ function show(plan, fault) {
   showPlan($("plan"), plan);
   showSettled(plan);
   showCrop(plan?.crop ?? null);
+  showFault(fault instanceof api.Refused ? fault : null);
+}
+
+// Show what is wrong at the knobs that it names, and the rest above the button.
+function showFault(fault) {
   const left = showProblemsAtKnobs(fault?.problems ?? []);
-  const isNamed = fault?.problems?.length > 0;
-  if (!fault || fault instanceof api.Gone || (isNamed && left.length === 0)) return showProblems($("make-errors"));
-  return showProblems($("make-errors"), fault.message, fault.hint, left);
+  const isRest = fault !== null && (left.length > 0 || fault.problems.length === 0);
+  showProblems($("make-errors"), isRest ? fault.message : "", fault?.hint, left);
 }
 
 function showRun() {
@@ -54,6 +58,7 @@ function showRun() {
 
 async function run() {
   if (isSending) return;
+  await arrive();
   if (kept.pictures.length === 0) {
     showProblems($("make-errors"), "There is no picture yet", "Drop one on the page, paste one, or choose one");
     $("choose").focus();
@@ -69,7 +74,7 @@ async function run() {
 }
 
 // Send what waits to be sent. Each order has a key of its own: however often it is sent, it is one clip.
-async function send() {
+export async function send() {
   if (isSending || kept.outbox.length === 0) return;
   isSending = true;
   showRun();
@@ -106,8 +111,5 @@ function explain(fault) {
   }
   if (fault.status === 401) return;
   keep({ outbox: [] });
-  const left = showProblemsAtKnobs(fault.problems ?? []);
-  if (left.length > 0 || !fault.problems?.length) showProblems($("make-errors"), fault.message, fault.hint, left);
+  showFault(fault);
 }
-
-export const sendAgain = () => send();

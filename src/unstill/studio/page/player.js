@@ -37,7 +37,7 @@ function makeControls(state) {
   const toggleLoop = () => {
     film.loop = !film.loop;
     keep({ isLooping: film.loop });
-    loop.setAttribute("aria-pressed", film.loop);
+    loop.ariaPressed = film.loop;
   };
   const loop = iconButton("loop", "Loop", toggleLoop, { "aria-pressed": String(film.loop) });
   const speed = h("select", { "aria-label": "Speed", onchange: () => (film.playbackRate = speed.value) }, SPEEDS.map((rate) => h("option", { value: rate, text: `${rate}×` })));
@@ -75,7 +75,7 @@ function showFrame(state, frame) {
   state.frame = Math.min(Math.max(frame, 0), count - 1);
   scrubber.value = state.frame + 1;
   scrubber.style.setProperty("--at", `${(100 * state.frame) / Math.max(1, count - 1)}%`);
-  scrubber.setAttribute("aria-valuetext", `frame ${state.frame + 1} of ${count}`);
+  scrubber.ariaValueText = `frame ${state.frame + 1} of ${count}`;
   state.number.textContent = `${state.frame + 1} / ${count}`;
   state.onFrame(state.frame, count);
 }
@@ -98,7 +98,7 @@ function showPlaying({ film, play }) {
 // Lay the picture over the clip, as far as a slider that is drawn over both.
 async function toggleCompare({ compare, screen, film, video }) {
   const isOn = compare.getAttribute("aria-pressed") !== "true";
-  compare.setAttribute("aria-pressed", isOn);
+  compare.ariaPressed = isOn;
   if (!isOn) return screen.querySelectorAll(":scope > :not(video)").forEach((part) => part.remove());
   const before = h("canvas", { class: "over", "aria-hidden": "true", width: film.videoWidth || 1, height: film.videoHeight || 1 });
   const show = () => (before.style.clipPath = `inset(0 ${100 - wipe.value}% 0 0)`);

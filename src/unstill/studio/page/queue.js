@@ -41,7 +41,7 @@ function showQueue() {
 function makeJob(video, ...actions) {
   const name = nameOf(video);
   const image = h("img", { alt: "", src: api.pictureAt(video.picture, "thumbnail") });
-  const text = h("div", { class: "job-text" }, h("a", { href: `#/clip/${video.id}`, class: "job-name", text: name }), h("span", { class: "job-state" }), h("progress", { max: 100, "aria-label": `Progress of ${name}` }));
+  const text = h("div", { class: "job-text" }, h("a", { href: `#/clip/${video.id}`, class: "job-name", text: name }), h("span", { class: "fine job-state" }), h("progress", { max: 100, "aria-label": `Progress of ${name}` }));
   return h("li", { class: "job" }, image, text, h("div", { class: "job-actions" }, actions));
 }
 
@@ -131,7 +131,6 @@ function drag(event, item) {
   for (const kind of ["pointerup", "pointercancel"]) on(window, kind, (ended) => dragged && end(ended), { once: true });
 }
 
-// In the bar at the top and in the tab: what is going on, wherever one is.
 function showNow() {
   const running = jobs.queue.find((video) => video.state === "running");
   const count = waiting().length;

@@ -26,7 +26,7 @@ export function showReport(place, report, seek) {
   return (frame, count) => charts.forEach((chart) => chart.mark(frame / Math.max(1, count - 1)));
 }
 
-const showVerdict = (verdict) => h("li", {}, h("b", { text: verdict.name }), h("span", { text: verdict.text }), h("span", { class: "cure", text: inWords(verdict.cure) }));
+const showVerdict = (verdict) => h("li", {}, h("b", { text: verdict.name }), h("span", { text: verdict.text }), h("span", { class: "fine", text: inWords(verdict.cure) }));
 
 function drawChart({ title, unit, least, names }, curves, frames, seek) {
   const lines = Object.entries(names).filter(([name]) => curves[name]?.length > 1).map(([name, word]) => ({ word, values: curves[name] }));
@@ -66,7 +66,7 @@ function showNumbers({ stages_s = {}, measures, tried = [] }) {
   const numbers = Object.entries(measures ?? {}).filter(([, value]) => value !== null && typeof value !== "object");
   const rows = [...Object.entries(stages_s).map(([stage, seconds]) => [stage, sayTime(seconds)]), ...numbers.map(([name, value]) => [name.replaceAll("_", " "), value])];
   const tries = tried.map((one) => h("li", { text: `${one.kind}: motion ${one.motion}, seed ${one.seed}, ${one.motion_px.toFixed(1)} px a frame ${one.faults.join(", ")}` }));
-  return h("details", {}, h("summary", { text: "All numbers" }), h("ol", { class: "tried" }, tries), listPairs(rows));
+  return h("details", {}, h("summary", { text: "All numbers" }), h("ol", { class: "fine" }, tries), listPairs(rows));
 }
 
 export const listPairs = (pairs) => h("dl", {}, pairs.flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: String(value) })]));

@@ -1,17 +1,17 @@
-// What the page says beside its views: short notes, questions, and progress for those who listen. Never alert().
+// What the page says beside its views: short notes, questions, and progress for those who listen.
 
 import { $, h, iconButton, on } from "./dom.js";
 
 const STAYS_MS = 7000;
 
-export function say(text, kind = "") {
-  const note = h("div", { class: `toast ${kind}` }, h("span", { text }));
+export function say(text) {
+  const note = h("div", { class: "toast" }, h("span", { text }));
   note.append(iconButton("close", "Dismiss", () => note.remove()));
   $("toasts").append(note);
   setTimeout(() => note.remove(), STAYS_MS);
 }
 
-export const sayFault = (fault) => say([fault.message, fault.hint].filter(Boolean).join(" — "), "bad");
+export const sayFault = (fault) => say([fault.message, fault.hint].filter(Boolean).join(" — "));
 
 // Do something that may be refused, and say so if it is.
 export async function attempt(work) {
@@ -53,8 +53,8 @@ export function showDialog(title, ...content) {
 export function confirm(title, text, word) {
   return new Promise((done) => {
     let answer = false;
-    const no = h("button", { type: "button", class: "quiet", text: "Keep it", autofocus: true, onclick: () => dialog.close() });
-    const yes = h("button", { type: "button", class: "primary bad", text: word, onclick: () => ((answer = true), dialog.close()) });
+    const no = h("button", { class: "quiet", text: "Keep it", autofocus: true, onclick: () => dialog.close() });
+    const yes = h("button", { class: "primary bad", text: word, onclick: () => ((answer = true), dialog.close()) });
     const dialog = showDialog(title, h("p", { text }), h("div", { class: "dialog-row" }, no, yes));
     on(dialog, "close", () => done(answer));
   });
@@ -64,5 +64,5 @@ export function showProblems(place, message = "", hint = "", problems = []) {
   place.replaceChildren();
   if (!message) return;
   const list = problems.length > 1 ? h("ul", {}, problems.map((text) => h("li", { text }))) : h("p", { text: problems[0] || message });
-  place.append(h("div", { class: "problems" }, list, hint ? h("p", { class: "hint", text: hint }) : null));
+  place.append(h("div", { class: "problems" }, list, hint ? h("p", { class: "fine", text: hint }) : null));
 }

@@ -3,5 +3,5 @@ try {
   const theme = localStorage.getItem("unstill.theme");
   if (theme) document.documentElement.dataset.theme = theme;
 } catch {
-  /* storage may be forbidden: the system's theme it is */
+  /* then the system's */
 }
