@@ -403,7 +403,9 @@ def test_the_main_path_by_keyboard_alone(page, server):
     expect(page.locator(".plan-what")).to_be_visible()
     for _ in range(60):
         page.keyboard.press("Tab")
-        ring = page.evaluate("getComputedStyle(document.activeElement.matches('[type=radio]') ? document.activeElement.nextSibling : document.activeElement).outlineStyle")
+        ring = page.evaluate(
+            "getComputedStyle(document.activeElement.matches('[type=radio]') ? document.activeElement.nextSibling : document.activeElement).outlineStyle"
+        )
         assert ring != "none", page.evaluate("document.activeElement.outerHTML")
         if page.evaluate("document.activeElement.id") == "run":
             break
@@ -472,7 +474,9 @@ def test_no_motion_for_those_who_asked_for_none_and_large_enough_to_touch(browse
 
 def find_small(page):
     """What can be pressed and is smaller than a finger."""
-    return page.locator("button:visible, select:visible, input:visible, summary:visible, a:visible:not(.job-name, .skip)").evaluate_all(
+    return page.locator(
+        "button:visible, select:visible, input:visible, summary:visible, a:visible:not(.job-name, .skip)"
+    ).evaluate_all(
         "all => all.map((one) => [one.outerHTML.slice(0, 120), one.getBoundingClientRect()]).filter(([, box]) => box.height < 39.5 || box.width < 39.5).map(([text]) => text)"
     )
 

@@ -32,7 +32,15 @@ def picture(server) -> str:
 @pytest.fixture(scope="module")
 def video(server, picture) -> dict:
     """A finished clip of four frames, of a kept picture."""
-    asked = {**QUICK, "model": "auto", "size": "256x144", "num_frames": 4, "measure": True, "title": "Évening at the harbour", "smooth": 14}
+    asked = {
+        **QUICK,
+        "model": "auto",
+        "size": "256x144",
+        "num_frames": 4,
+        "measure": True,
+        "title": "Évening at the harbour",
+        "smooth": 14,
+    }
     made = http.post(f"{server.url}/v1/videos", json={**asked, "input_reference": {"file_id": picture}})
     return wait_for(server, made.json()["id"])
 

@@ -67,7 +67,7 @@ export function settleDown(wait_ms, call) {
   };
 }
 
-export const sayBytes = (count) => (count < 1e9 ? `${(count / 1e6).toFixed(2)} MB` : `${(count / 1e9).toFixed(1)} GB`);
+export const sayBytes = (count) => (count < 1e6 ? `${Math.ceil(count / 1e3)} KB` : count < 1e9 ? `${(count / 1e6).toFixed(1)} MB` : `${(count / 1e9).toFixed(1)} GB`);
 
 export function sayTime(seconds) {
   if (seconds < 90) return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.round(seconds)} s`;
