@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import time
 
 import httpx2
@@ -31,7 +32,15 @@ def picture(server) -> str:
 @pytest.fixture(scope="module")
 def video(server, picture) -> dict:
     """A finished clip of four frames, of a kept picture."""
-    asked = {**QUICK, "size": "256x144", "num_frames": 4, "measure": True, "title": "Évening at the harbour", "smooth": 14}
+    asked = {
+        **QUICK,
+        "model": "auto",
+        "size": "256x144",
+        "num_frames": 4,
+        "measure": True,
+        "title": "Évening at the harbour",
+        "smooth": 14,
+    }
     made = http.post(f"{server.url}/v1/videos", json={**asked, "input_reference": {"file_id": picture}})
     return wait_for(server, made.json()["id"])
 
@@ -84,8 +93,23 @@ def test_all_that_is_wrong_with_a_plan_is_said_by_name(server, picture):
 
 
 def test_a_plan_knows_how_long_clips_take_once_some_were_made(server, picture, video):
-    assert video["state"] == "completed"
+    assert (video["state"], video["model"], video["knobs"]["model"]) == ("completed", "pocket", "auto")
     assert plan(server, picture, frames=4, measure=True).json()["about_s"] > 0
+
+
+def test_who_comes_late_may_leave_out_what_happened_before(server, video):
+    with http.stream("GET", f"{server.url}/v1/events?after=latest") as answer:
+        id = post(server).json()["id"]
+        kinds = []
+        for line in answer.iter_lines():
+            if line.startswith("data:"):
+                event = json.loads(line.removeprefix("data:"))
+                assert event["video"] == id
+                kinds.append(event["kind"])
+                if event["kind"] == "completed":
+                    break
+    assert kinds[:2] == ["queued", "running"]
+    assert http.get(f"{server.url}/v1/events?after=yesterday").status_code == 422
 
 
 def test_a_planner_that_was_killed_is_replaced(server, picture):

@@ -308,6 +308,11 @@ class Store:
             rows = self._db.execute(f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT ?", (*values, limit)).fetchall()
         return [Event(row["id"], row["job"], row["at_s"], row["kind"], json.loads(row["data"])) for row in rows]
 
+    def find_last_event(self) -> int:
+        """Give the number of the last event, or 0."""
+        with self._lock:
+            return int(self._db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
+
     def check(self) -> bool:
         """Say whether the file is whole."""
         with self._lock:

@@ -120,7 +120,8 @@ class Worker:
         runs = Runs(self.folder.runs, every_s=KEEP_EVERY_S)
         clip = generate(request, self.folder.find_picture(job.picture), place, watch=hearing, load=self._keep, runs=runs)
         stills = keep_stills(place, clip.frames[-1])
-        report = {**clip.report.to_dict(), **stills, "knobs": clip.request.to_dict()}
+        settled = {**clip.request.to_dict(), "model": clip.recipe["model"]["name"]}  # what `auto` was
+        report = {**clip.report.to_dict(), **stills, "knobs": settled}
         return Output(place.name, hash_file(place), place.stat().st_size, report)
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from unstill.errors import RequestError
 from unstill.jobs.states import FINAL
 from unstill.studio.service import service_of
 from unstill.studio.shapes import show_event
@@ -22,15 +23,17 @@ def follow(request: Request, id: str) -> Response:
     return stream(request, id)
 
 
-def follow_all(request: Request) -> Response:
-    """Send what happens to all clips."""
-    return stream(request, None)
+def follow_all(request: Request, after: str = "") -> Response:
+    """Send what happens to all clips; `after=latest` leaves out what did before a listener came for the first time."""
+    if after not in ("", "latest"):
+        raise RequestError("after must be latest, or left out")
+    return stream(request, None, service_of(request).store.find_last_event() if after else 0)
 
 
-def stream(request: Request, id: str | None) -> Response:
-    """Send events as they come."""
-    given = request.headers.get("last-event-id", "0")
-    after = int(given) if given.isdecimal() and len(given) < 19 else 0
+def stream(request: Request, id: str | None, first: int = 0) -> Response:
+    """Send events as they come, after the last one that the listener knows, or after `first`."""
+    given = request.headers.get("last-event-id", "")
+    after = int(given) if given.isdecimal() and len(given) < 19 else first
     return StreamingResponse(send_events(request, id, after), media_type="text/event-stream")
 
 
