@@ -1,5 +1,6 @@
 """What many tests need: the miniature, a picture, and quiet surroundings."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import torch
 from PIL import Image
 
 from miniature import make_miniature
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for processes that tests start: spinning threads fight for two cores
 
 
 @pytest.fixture(scope="session", autouse=True)
