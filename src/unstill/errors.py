@@ -18,6 +18,7 @@
     │   └── LostClaim      another worker has the job
     ├── QueueFull          more jobs wait than may                                  exit 11
     ├── StoreError         the jobs on disk cannot be read or written               exit 12
+    ├── BatchError         pictures of a batch have no clip; which and why is told           exit 13
     └── Cancelled          the caller stopped it                                    exit 130
 
 A class exists where a caller may do something differently. Every message says what happened, what was
@@ -158,6 +159,12 @@ class StoreError(UnstillError):
     """The jobs on disk cannot be read or written."""
 
     code, exit_code, http_status = "store", 12, 503
+
+
+class BatchError(UnstillError):
+    """Some pictures of a batch have no clip."""
+
+    code, exit_code, retryable = "batch_failed", 13, True
 
 
 class Cancelled(UnstillError):
