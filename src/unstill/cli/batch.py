@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unstill.cli import options, output
-from unstill.cli.help import Command
+from unstill.cli.help import Command, Option
 
 if TYPE_CHECKING:
     from unstill.batch.ledger import Ledger
@@ -43,13 +44,32 @@ class Means:
 )
 @click.option("--devices", metavar="A,B", help="Devices to work on, such as cuda:0,cuda:1.\n[default: all GPUs, else the CPU]")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes for each device. [default: 1]")
+@click.option(
+    "--ray",
+    cls=Option,
+    group="Ray",
+    is_flag=False,
+    flag_value="here",
+    metavar="[ADDRESS]",
+    help="Work on a Ray cluster: host:port, or auto for the one of this machine;\nwithout an address Ray is started here.",
+)
+@click.option(
+    "--cores",
+    cls=Option,
+    group="Ray",
+    type=click.IntRange(1, 1024),
+    default=2,
+    metavar="N",
+    help="Cores for each worker of a cluster without GPUs. [default: 2]",
+)
+@click.option("--insecure-cluster", cls=Option, group="Ray", is_flag=True, help="Use a cluster that asks for no token.")
 @options.dry_run
 @options.as_json
 @options.quiet
 @options.debug
 @options.with_knobs
 def batch(sources: tuple[str, ...], out: str, knobs: dict[str, Any], **asked: Any) -> None:
-    """Turn many pictures into clips: on all GPUs of this machine.
+    """Turn many pictures into clips: on all GPUs of this machine, or of a Ray cluster.
 
     SOURCE is a picture, a folder, a glob, or a manifest: a CSV file or JSON lines with a column `picture` and knobs as others.
 
@@ -96,17 +116,37 @@ def find_devices(device: str, listed: str | None) -> tuple[str, ...]:
 
 def run(batch: Batch, survey: Survey, out: str, results: Path, means: Means, asked: dict[str, Any]) -> None:
     """Make the clips, and say how it went."""
-    from unstill.batch.crew import Processes
     from unstill.batch.ledger import Ledger
     from unstill.batch.places import ClipFolder, open_place
 
     place = open_place(out)
-    devices = [device for device in means.devices for _ in range(means.workers)]
     held: AbstractContextManager[None] = place.held() if isinstance(place, ClipFolder) else nullcontext()
     started = time.perf_counter()
-    with held, Ledger(results, batch.out) as ledger, Processes(out, devices, debug=asked["debug"]) as crew:
+    with held, Ledger(results, batch.out) as ledger, open_crew(out, means, asked) as crew:
         summary = make(batch, survey, crew, ledger, is_shown=not (asked["quiet"] or asked["as_json"]))
     tell(summary, out, results, time.perf_counter() - started, asked)
+
+
+def open_crew(out: str, means: Means, asked: dict[str, Any]) -> AbstractContextManager[Asked]:
+    """Give the workers: processes of this machine, or actors on a cluster."""
+    if asked["ray"] is None:
+        from unstill.batch.crew import Processes
+
+        return Processes(out, [device for device in means.devices for _ in range(means.workers)], debug=asked["debug"])
+    from unstill.batch.on_ray import Actors, Cluster
+
+    return Actors(Cluster(read_address(asked["ray"]), means.workers, asked["cores"], asked["insecure_cluster"]), out)
+
+
+def read_address(text: str) -> str:
+    """Refuse what is no address of a cluster: a picture that stands behind --ray is taken for one."""
+    from unstill.errors import RequestError
+    from unstill.values import show
+
+    if re.fullmatch(r"here|auto|[\w.\[\]:-]+:\d+", text):
+        return text
+    hint = "--ray=auto, --ray=10.0.0.1:6379, or --ray as the last word"
+    raise RequestError(f"{show(text)} is no address of a Ray cluster", hint=hint)
 
 
 def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, *, is_shown: bool) -> Summary:
