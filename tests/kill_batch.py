@@ -54,7 +54,7 @@ class Kills:
         self.driver = subprocess.Popen([sys.executable, "-m", "unstill", *map(str, words)], stderr=said, stdout=said)
 
     def kill(self) -> None:
-        kind = self.dice.choice(["actor", "actor", "raylet", "driver"])
+        kind = self.dice.choice(["actor", "raylet", "driver"])
         if kind == "actor" and (actors := list_actors()):
             os.kill(self.dice.choice(actors), signal.SIGKILL)
         elif kind == "raylet":

@@ -14,8 +14,8 @@ MODEL = {"name": "pocket", "family": "pocket", "frames": 25, "identity": "abc"}
 
 def expand(wish=None, row=ROW, model=MODEL):
     expander = Expander(wish or Wish())
-    choices = {choice for choice, _ in expander.choose(row)}
-    return list(expander.expand(row, 1, dict.fromkeys(choices, model)))
+    list(expander.expand(row, 1))
+    return list(expander.expand(row, 1, dict.fromkeys(expander.choices, model)))
 
 
 def test_a_row_is_one_clip_with_a_seed_of_its_own_that_stays():
@@ -137,3 +137,10 @@ def test_an_order_says_what_a_worker_needs():
     assert order["knobs"]["motion"] == 60
     assert order["knobs"]["seed"] == 4
     assert order["again"] is True
+
+
+def test_true_is_not_one():
+    expander = Expander(Wish())
+    assert len(list(expander.expand(PictureRow("a.png", "a", {"motion": 1}), 1))) == 1
+    with pytest.raises(RequestError, match="motion"):
+        list(expander.expand(PictureRow("b.png", "b", {"motion": True}), 1))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from unstill import disk
 from unstill.batch.places import OLD_S, OWN, ClipFolder, open_place, read_picture
 from unstill.errors import BatchError, PictureError, WriteError
+from unstill.jobs import files
 
 KEY = "ab" * 32
 
@@ -76,9 +78,9 @@ def test_killed_anywhere_the_clip_is_there_with_its_record_or_made_again(tmp_pat
         return call
 
     with monkeypatch.context() as patched:
-        patched.setattr("unstill.batch.places.write_whole", counted(__import__("unstill.runs").runs.write_whole))
+        patched.setattr("unstill.batch.places.write_whole", counted(disk.write_whole))
         patched.setattr("pathlib.Path.replace", counted(type(made).replace))
-        patched.setattr("unstill.batch.places.flush_folder", counted(__import__("unstill.jobs.files").jobs.files.flush_folder))
+        patched.setattr("unstill.batch.places.flush_folder", counted(files.flush_folder))
         with pytest.raises(KeyboardInterrupt):
             place.publish(made, KEY, tell(b"clip", "one.mp4"))
     is_there = (tmp_path / "clips/one.mp4").exists()

@@ -9,8 +9,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
 from typing import Any
 
 import unstill
@@ -93,11 +92,12 @@ class Setting:
 
 
 class Expander:
-    """Make items of rows; what rows have in common is worked out once."""
+    """Make items of rows; what rows have in common is worked out once, as there may be a million."""
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
         self.template = None if wish.name is None else Template(wish.name)
+        self.choices: dict[Choice, Request] = {}  # what decides about the models so far, each with a request to ask by
         self._settings: dict[tuple[Any, ...], Setting] = {}
         self._digests: dict[tuple[int, str], Any] = {}
         self._combinations = [
@@ -109,49 +109,51 @@ class Expander:
         """Give the items of a row, numbered from `first`; those whose model is known with what their clips are known by."""
         if row.problem:
             raise RequestError(f"{row.where} {row.problem}")
-        number = first
-        for combination in self._combinations:
-            given = self._join(row, combination)
-            setting, seed = self._settle(given), self._find_seed(row, given)
+        number, again = first, self.wish.again
+        for place, combination in enumerate(self._combinations):
+            setting, seed = self._settle(row, place), self._find_seed(row, combination)
+            model = {} if models is None else models[setting.choice]
             for take in range(setting.takes):
                 one = (seed + take) % SEEDS
                 output = self._name(row, setting, combination, (one, take, number))
-                item = Item(number, row.picture, output, setting.knobs, one, "", again=self.wish.again)
-                yield item if models is None else self._settle_model(item, setting, models[setting.choice])
+                digest = self._digest(setting, model, one) if "identity" in model else ""
+                yield Item(number, row.picture, output, setting.knobs, one, digest, model.get("identity", ""), again,
+                           model.get("error"))  # fmt: skip
                 number += 1
 
-    def choose(self, row: PictureRow) -> Iterator[tuple[Choice, Request]]:
-        """Give what decides about the models of a row."""
-        for combination in self._combinations:
-            setting = self._settle(self._join(row, combination))
-            yield setting.choice, setting.request
+    def _settle(self, row: PictureRow, place: int) -> Setting:
+        """Give the knobs of a row and a combination, but for the seed; 1 and true are equal, and not the same."""
+        key = (place, *((name, value, value.__class__) for name, value in row.knobs.items() if name != "seed"))
+        setting = self._settings.get(key)
+        if setting is None:
+            if len(self._settings) >= CACHED:
+                self._settings.clear()
+                self._digests.clear()
+            setting = self._settings[key] = make_setting(self._join(row, self._combinations[place]))
+            self.choices.setdefault(setting.choice, setting.request)
+        return setting
 
     def _join(self, row: PictureRow, combination: Mapping[str, str]) -> dict[str, Any]:
-        knobs = name_knobs(row.knobs) if row.knobs else {}
+        knobs = name_knobs(row.knobs)
         twice = [name for name in knobs if name in combination]
         if twice:
             raise RequestError([f"{name} is given twice: by --grid and in {row.where}" for name in twice])
         for name in GIVEN:
             if name in knobs:
                 raise RequestError(f"{name} is not a row's to say", hint="--devices cuda:0,cuda:1")
-        return {**self.wish.knobs, **knobs, **combination}
+        joined = {**self.wish.knobs, **knobs, **combination}
+        joined.pop("seed", None)
+        return joined
 
-    def _settle(self, given: Mapping[str, Any]) -> Setting:
-        key = tuple((name, value) for name, value in given.items() if name != "seed")
-        setting = self._settings.get(key)
-        if setting is None:
-            if len(self._settings) >= CACHED:
-                self._settings.clear()
-                self._digests.clear()
-            setting = self._settings[key] = make_setting(dict(key))
-        return setting
-
-    def _find_seed(self, row: PictureRow, given: Mapping[str, Any]) -> int:
+    def _find_seed(self, row: PictureRow, combination: Mapping[str, str]) -> int:
         """Give the seed: the one that is set, else one made of the picture's name, so that the same command means the same."""
-        if given.get("seed") is None:
-            return mark(PurePosixPath(row.picture).name) % 2**32
+        found = [given["seed"] for given in (row.knobs, combination, self.wish.knobs) if given.get("seed") is not None]
+        if not found:
+            return mark(end_of(row.picture)) % 2**32
+        if row.knobs.get("seed") is not None and "seed" in combination:
+            raise RequestError(f"seed is given twice: by --grid and in {row.where}")
         try:
-            return int(KNOBS["seed"].read(given["seed"]))
+            return int(KNOBS["seed"].read(found[0]))
         except ValueError as error:
             raise RequestError(f"seed {error}") from None
 
@@ -161,20 +163,18 @@ class Expander:
             varied = [str(seed) if name == "seed" else setting.names[name] for name in combination]
             name = "-".join([row.name, *varied, *([str(take + 1)] if setting.takes > 1 else [])])
         else:
-            suffix = PurePosixPath(row.picture).suffix[1:].lower()
-            own = dict(zip(FIELDS, (row.name, PurePosixPath(row.name).name, suffix, number, seed, take + 1), strict=True))
+            suffix = end_of(row.picture).rpartition(".")[2].lower()
+            own = dict(zip(FIELDS, (row.name, end_of(row.name), suffix, number, seed, take + 1), strict=True))
             name = self.template.fill({**setting.names, **own})
         name = name.removesuffix(setting.suffix)
-        if PurePosixPath(name).suffix.lower() in SUFFIXES.values():
+        if name.lower().endswith(tuple(SUFFIXES.values())):
             raise RequestError(f"{show(name)} is named as another format, and {setting.suffix[1:]} is made", hint="--format")
         fault = find_fault(name)
         if fault:
             raise RequestError(f"{show(name)} cannot be the name of a clip: it {fault}")
         return name + setting.suffix
 
-    def _settle_model(self, item: Item, setting: Setting, model: Model) -> Item:
-        if "error" in model:
-            return replace(item, error=model["error"])
+    def _digest(self, setting: Setting, model: Model, seed: int) -> str:
         begun = self._digests.get((id(setting), model["identity"]))
         if begun is None:
             settled = settle(setting.request, model["family"], model["frames"]).to_dict()
@@ -183,8 +183,13 @@ class Expander:
             begun = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
             self._digests[id(setting), model["identity"]] = begun
         digest = begun.copy()
-        digest.update(str(item.seed).encode())
-        return replace(item, settings=digest.hexdigest()[:32], model=model["identity"])
+        digest.update(str(seed).encode())
+        return str(digest.hexdigest()[:32])
+
+
+def end_of(path: str) -> str:
+    """Give the last part of a path or an address."""
+    return path.rpartition("/")[2]
 
 
 def make_setting(given: Mapping[str, Any]) -> Setting:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FIELDS = ("name", "stem", "suffix", "number", "seed", "take")
 PADDED = re.compile(r"0[1-9]d")  # as in {number:06d}
+PLAIN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 UNSAFE = re.compile(r"[^\w.+=,@-]")
 LONGEST_PART = 255 - 32  # bytes of a part of a path, less what is written before and after it meanwhile
 LONGEST = 1024
@@ -63,10 +64,12 @@ def clean(value: object) -> str:
 
 def find_fault(name: str) -> str | None:
     """Say why a clip cannot have a name: it must lead to a file below its folder, on every system."""
+    if PLAIN.fullmatch(name):
+        return None  # as most are
     parts = name.split("/")
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST:
         return "is too long"
-    if "\\" in name or ":" in name or any(not letter.isprintable() for letter in name):
+    if "\\" in name or ":" in name or not name.isprintable():
         return "has signs that a name must not have"
     if any(part in ("", ".", "..") for part in parts):
         return "leads elsewhere"

@@ -93,6 +93,7 @@ class Actors:
     """Workers on the cluster."""
 
     depth = 2  # the next order is there when a clip is done, wherever that is
+    actor: type = Actor
 
     def __init__(self, cluster: Cluster, place: str) -> None:
         self._cluster, self._place = cluster, place if is_url(place) else str(Path(place).absolute())
@@ -211,7 +212,9 @@ class Actors:
         self._born += 1
         name = f"actor-{self._born}"
         needs = {"num_gpus": 1 / self._cluster.share, "num_cpus": 1} if self._is_gpu else {"num_cpus": self._cluster.cores}
-        made = self._ray.remote(concurrency_groups={CONTROL: 1})(Actor).options(max_restarts=0, max_task_retries=0, **needs)
+        made = self._ray.remote(concurrency_groups={CONTROL: 1})(self.actor).options(
+            max_restarts=0, max_task_retries=0, **needs
+        )
         self._actors[name] = made.remote(self._place, "cuda" if self._is_gpu else "cpu")
         self._call(name, self._actors[name].is_ready.remote(), 0)
 
@@ -228,7 +231,7 @@ def connect(cluster: Cluster) -> Any:
         raise RequestError("--ray needs Ray", hint="pip install 'unstill[ray]'") from None
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if cluster.address == HERE:
-        ray.init(dashboard_host="127.0.0.1", object_store_memory=STORE_BYTES, **quiet)
+        ray.init(address="local", dashboard_host="127.0.0.1", object_store_memory=STORE_BYTES, **quiet)
         return ray
     shown = show(cluster.address)
     try:

@@ -25,11 +25,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from unstill.batch.sources import is_url
+from unstill.disk import FULL, hold, write_whole
 from unstill.errors import BatchError, DiskFull, PictureError, WriteError
 from unstill.jobs.files import flush_folder, hash_file, write_through
-from unstill.runs import hold, write_whole
 from unstill.values import show
-from unstill.write import FULL
 
 OWN = ".unstill"
 OLD_S = 3600.0  # a clip that has not been whole for so long never will be

@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from unstill.errors import RequestError
@@ -53,7 +53,7 @@ def _read_source(source: str) -> Iterator[PictureRow]:
     if source.lower().endswith(MANIFESTS):
         yield from _read_manifest(source)
     elif is_url(source):
-        yield PictureRow(source, PurePosixPath(source.partition("://")[2]).stem)
+        yield PictureRow(source, stem_of(source))
     elif Path(source).is_dir():
         yield from _walk(source, "")
     elif os.path.lexists(source):
@@ -86,11 +86,12 @@ def _read_glob(pattern: str) -> Iterator[PictureRow]:
 
 def _read_manifest(source: str) -> Iterator[PictureRow]:
     """Read a manifest line by line; pictures are beside it, unless their paths say otherwise."""
+    folder = source[: source.rfind("/") + 1]
     try:
         with Path(source).open(encoding="utf-8-sig", newline="") as file:
             read = _read_csv if source.lower().endswith(".csv") else _read_jsonl
             for number, cells in read(file, source):
-                yield _make_row(cells, Path(source), f"{source}, line {number}")
+                yield _make_row(cells, folder, f"{source}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else f"byte {error.start} is no text in UTF-8"
         raise RequestError(f"The manifest {show(source)} cannot be read: {why}") from None
@@ -133,7 +134,7 @@ def _read_jsonl(file: IO[str], source: str) -> Iterator[tuple[int, Any]]:
         yield number, found if is_plain else "must be an object of plain values"
 
 
-def _make_row(cells: Any, manifest: Path, where: str) -> PictureRow:
+def _make_row(cells: Any, folder: str, where: str) -> PictureRow:
     if isinstance(cells, str):
         return PictureRow("", "", where=where, problem=cells)
     picture, name = cells.pop("picture", None), cells.pop("name", None)
@@ -142,7 +143,12 @@ def _make_row(cells: Any, manifest: Path, where: str) -> PictureRow:
     if name is not None and not isinstance(name, (str, int)):
         return PictureRow("", "", where=where, problem=f"name must be a text, not {show(name)}")
     picture = picture.strip()
-    if not is_url(picture):
-        picture = str(manifest.parent / picture)
-    stem = PurePosixPath(picture).stem if is_url(picture) else Path(picture).stem
-    return PictureRow(picture, stem if name is None else str(name).strip(), cells, where)
+    if not picture.startswith("/") and not is_url(picture):
+        picture = folder + picture
+    return PictureRow(picture, stem_of(picture) if name is None else str(name).strip(), cells, where)
+
+
+def stem_of(path: str) -> str:
+    """Give the name of a picture, without its suffix."""
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name

@@ -42,6 +42,7 @@ class Batch:
     def look(self) -> Survey:
         """Look at all rows, and say everything that is wrong at once."""
         survey, expander, problems = Survey(stamps=stamp(self.sources)), Expander(self.wish), Problems()
+        here = place_of(".")
         names, outputs, pictures = Marks(), Marks(), Marks()
         for row in read_rows(self.sources):
             try:
@@ -52,13 +53,12 @@ class Batch:
                     names.add(mark(fold(item.output)))
                     if self.out is not None:
                         outputs.add(mark(self._place(item)))
-                for choice, request in expander.choose(row):
-                    survey.choices.setdefault(choice, request)
             except RequestError as error:
                 problems.add(row.where, error)
             if self.out is not None and not is_url(row.picture):
-                pictures.add(mark(place_of(row.picture)))
+                pictures.add(mark(os.path.normpath(row.picture if row.picture.startswith("/") else f"{here}/{row.picture}")))
         problems.tell()
+        survey.choices = expander.choices
         if len(survey.choices) > MOST_CHOICES:
             raise RequestError(f"{len(survey.choices)} different models are asked for, and {MOST_CHOICES} may be")
         if not survey.count:
