@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "src"), str(HERE)]
 
 from unstill.batch.crew import Processes  # noqa: E402
-from unstill.batch.items import Item, Wish  # noqa: E402
+from unstill.batch.items import Wish  # noqa: E402
 from unstill.batch.ledger import Ledger  # noqa: E402
 from unstill.batch.run import run_batch  # noqa: E402
 from unstill.batch.schedule import News  # noqa: E402
@@ -50,10 +50,6 @@ class Timed(Processes):
             if news.kind == "done":
                 self.done.setdefault(news.worker, []).append(time.perf_counter())
         return heard
-
-    def submit(self, worker: str, item: Item) -> None:
-        """Pass an item on."""
-        super().submit(worker, item)
 
     def rate(self) -> float:
         """Give clips a second while all workers work, each from the end of its first clip on."""
@@ -78,7 +74,8 @@ def main() -> None:
     rates = {count: statistics.mean(each) for count, each in found.items()}
     ratio = rates[len(asked.devices)] / rates[1]
     drift = max(found[1]) / min(found[1]) - 1
-    print(f"{len(asked.devices)} devices make {ratio:.3f} times the clips of one; one differed by {100 * drift:.1f} % between its runs")
+    spread = f"the two runs of one differed by {100 * drift:.1f} %"
+    print(f"{len(asked.devices)} devices make {ratio:.3f} times the clips of one; {spread}")
     if asked.out:
         for count, rate in rates.items():
             append(asked, count, rate, f"{rate / rates[1]:.3f} times the clips of one device")
@@ -116,9 +113,8 @@ def write_model(asked: argparse.Namespace) -> None:
 
 def measure(asked: argparse.Namespace) -> Iterator[tuple[int, float]]:
     """Time one device, all of them, and one again."""
-    knobs: Mapping[str, Any] = {
-        "model": str(asked.folder), "steps": asked.steps, "size": asked.size, "frames": asked.frames, "look": False, "measure": False,
-    }  # fmt: skip
+    knobs: dict[str, Any] = {name: getattr(asked, name) for name in ("steps", "size", "frames")}
+    knobs |= {"model": str(asked.folder), "look": False, "measure": False}
     picture = HERE.parent / "examples" / "harbour.jpg"
     for devices in (asked.devices[:1], asked.devices, asked.devices[:1]):
         with tempfile.TemporaryDirectory() as folder:

@@ -43,6 +43,7 @@ class Kills:
         self.cluster = Cluster(initialize_head=True, head_node_args=self.node(0))
         self.nodes = [self.cluster.add_node(**self.node(1)) for _ in range(2)]
         self.driver: subprocess.Popen[bytes] | None = None
+        self.kinds: list[str] = []  # that come next
         self.there: dict[str, int] = {}  # clips and when they were made, as last seen while no driver ran
 
     def node(self, cpus: int) -> dict[str, object]:
@@ -54,7 +55,8 @@ class Kills:
         self.driver = subprocess.Popen([sys.executable, "-m", "unstill", *map(str, words)], stderr=said, stdout=said)
 
     def kill(self) -> None:
-        kind = self.dice.choice(["actor", "raylet", "driver"])
+        self.kinds = self.kinds or self.dice.sample(["actor", "raylet", "driver"], 3)
+        kind = self.kinds.pop()
         if kind == "actor" and (actors := list_actors()):
             os.kill(self.dice.choice(actors), signal.SIGKILL)
         elif kind == "raylet":

@@ -236,7 +236,13 @@ def test_every_example_runs(name, newcomer):
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("speed", "README.md"), ("rungs", "docs/concepts/speed.md"), ("memory", "docs/howto/save-memory.md")]
+    ("name", "page"),
+    [
+        ("speed", "README.md"),
+        ("rungs", "docs/concepts/speed.md"),
+        ("memory", "docs/howto/save-memory.md"),
+        ("costs", "docs/howto/ray.md"),
+    ],
 )
 def test_tables_of_measurements_are_those_of_the_rows(name, page):
     """After new rows: python bench/table.py --write"""

@@ -154,7 +154,7 @@ class ClipStore:
         protocol = self._files.protocol
         names = {protocol} if isinstance(protocol, str) else set(protocol)
         self._is_whole_at_once = bool(names & WHOLE_AT_ONCE)
-        self._local = Path(tempfile.mkdtemp(prefix="unstill-"))
+        self._local = tempfile.TemporaryDirectory(prefix="unstill-")  # removed with the process
         self.runs: Path | None = None
 
     def find(self, key: str, output: str) -> Entry | None:
@@ -172,7 +172,7 @@ class ClipStore:
 
     def aside(self, suffix: str) -> Path:
         """Give a new place of this machine; it is sent on from there."""
-        return self._local / f"{secrets.token_hex(12)}{suffix}"
+        return Path(self._local.name) / f"{secrets.token_hex(12)}{suffix}"
 
     def publish(self, made: Path, key: str, record: Entry) -> None:
         """Send the record, then the clip, under its name once it is whole."""

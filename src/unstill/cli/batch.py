@@ -29,6 +29,7 @@ class Means:
 
     devices: tuple[str, ...]
     workers: int
+    is_cluster: bool = False
 
 
 @click.command(cls=Command)
@@ -93,9 +94,9 @@ def batch(sources: tuple[str, ...], out: str, knobs: dict[str, Any], **asked: An
     whole = Batch(sources, wish, folder)
     survey = whole.look()
     results = Path(asked["results"] or (RESULTS if folder is None else folder / RESULTS))
-    means = Means(find_devices(device, asked["devices"]), asked["workers"])
+    means = Means(find_devices(device, asked["devices"]), asked["workers"], asked["ray"] is not None)
     if asked["dry_run"]:
-        tell_ahead(survey, wish.knobs, results, folder, means, as_json=asked["as_json"])
+        tell_ahead(survey, results, folder, means, as_json=asked["as_json"])
         return
     run(whole, survey, out, results, means, asked)
 
@@ -193,7 +194,7 @@ def tell(summary: Summary, out: str, results: Path, took_s: float, asked: dict[s
                          "the same command tries them again")  # fmt: skip
 
 
-def tell_ahead(survey: Survey, knobs: Any, results: Path, folder: Path | None, means: Means, *, as_json: bool) -> None:
+def tell_ahead(survey: Survey, results: Path, folder: Path | None, means: Means, *, as_json: bool) -> None:
     """Say what would be done: how many clips, about how long, how much memory and room."""
     from unstill.batch.foresight import foresee_first
     from unstill.batch.ledger import count_made
@@ -203,19 +204,21 @@ def tell_ahead(survey: Survey, knobs: Any, results: Path, folder: Path | None, m
     clip_s = earlier.seconds / earlier.made if earlier.made else one.clip_s
     clip_bytes = earlier.bytes // earlier.made if earlier.made else one.clip_bytes
     workers = len(means.devices) * means.workers
+    takes_s = clip_s * survey.count / (1 if means.is_cluster else len(means.devices))
     told: dict[str, Any] = {
-        "clips": survey.count, "model": plan.model.name, "first": survey.firsts[0].output, "workers": workers,
-        "seconds": round(clip_s * survey.count / len(means.devices), 1), "bytes": clip_bytes * survey.count,
-        "free_bytes": free_room(folder), "device_bytes": one.device_bytes, "told_before": earlier.made,
+        "clips": survey.count, "model": plan.model.name, "first": survey.firsts[0].output, "seconds": round(takes_s, 1),
+        "workers": None if means.is_cluster else workers, "bytes": clip_bytes * survey.count, "free_bytes": free_room(folder),
+        "device_bytes": one.device_bytes, "told_before": earlier.made,
     }  # fmt: skip
     if as_json:
         output.answer_json(told)
         return
     known = f"as {earlier.made} clips took before" if earlier.made else one.source
+    here = f"{', '.join(means.devices)}, {workers} {'worker' if workers == 1 else 'workers'}"
     rows = [
         ("clips", f"{survey.count}, the first is {survey.firsts[0].output}; {earlier.made} are told of in {results}"),
-        ("model", f"{plan.model.name} on {', '.join(means.devices)}, {workers} {'worker' if workers == 1 else 'workers'}"),
-        ("takes", f"about {output.show_seconds(told['seconds'])} for all, {known}"),
+        ("model", f"{plan.model.name} on {'a cluster, if its machines are as this one' if means.is_cluster else here}"),
+        ("takes", f"about {output.show_seconds(takes_s)} {'of one worker' if means.is_cluster else 'for all'}, {known}"),
         ("memory", "" if one.device_bytes is None else f"{output.show_bytes(one.device_bytes)} on each device"),
         ("disk", f"about {output.show_bytes(told['bytes'])}; {output.show_bytes(told['free_bytes'])} are free"),
     ]
