@@ -217,3 +217,22 @@ def test_clips_go_to_an_address_that_fsspec_knows(tmp_path, photos, monkeypatch)
     assert main(words) == 0
     assert len(list(read_lines(tmp_path / "told.jsonl"))) == 3
     assert open_place(f"local://{clips}").find(lines[0]["key"], lines[0]["output"]) is not None
+
+
+@pytest.mark.slow
+def test_motion_that_is_wanted_is_searched_for_each_picture(tmp_path, photos):
+    words = ["--model", "pocket", "--size", "64x64", "--frames", "3", "--steps", "2", "--no-look", "--want-motion", "subtle"]
+    assert main(["batch", str(photos / "one.png"), "-o", str(tmp_path / "clips"), *words, "-q"]) == 0
+    [line] = read(tmp_path / "clips")
+    assert line["error"] is None
+    assert line["moves"]
+
+
+@pytest.mark.slow
+def test_the_simulation_of_a_cluster_comes_to_its_end(tmp_path):
+    root = Path(__file__).parents[2]
+    words = [sys.executable, str(root / "bench/simulate_batch.py"), "--items", "2000", "--workers", "20", "--deaths", "0.01"]
+    ran = subprocess.run([*words, "--out", str(tmp_path / "rows.csv")], capture_output=True, text=True, check=True)
+    assert "2000 done" in ran.stdout
+    assert " 0 of them died" not in ran.stdout
+    assert "batch-simulated" in (tmp_path / "rows.csv").read_text()
