@@ -22,6 +22,7 @@ from unstill.batch.schedule import News
 from unstill.errors import MachineError, UnstillError
 
 MOST_DEATHS = 5  # one after the other, with nothing made in between, until a device is given up
+GRACE_S = 5.0  # for a worker with nothing to do to end
 LONGEST_PAUSE_S = 30.0  # before a worker that dies at once is started again
 
 
@@ -71,11 +72,18 @@ class Processes:
             self._start(post)
         return self
 
-    def __exit__(self, *what: object) -> None:
-        for post in self._posts:
-            if post.process is not None and post.process.poll() is None:
-                post.process.kill()
-                post.process.wait()
+    def __exit__(self, kind: type[BaseException] | None, *what: object) -> None:
+        running = [post.process for post in self._posts if post.process is not None]
+        for process in running:
+            with suppress(BrokenPipeError):
+                assert process.stdin is not None
+                process.stdin.close()  # nothing more comes: those with nothing to do end by themselves
+        for process in running:
+            try:
+                process.wait(0 if kind is not None else GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def describe(self, knobs: Mapping[str, Any]) -> Model:
         """Ask the first worker that is ready which model a request would run."""
