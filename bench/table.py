@@ -2,6 +2,7 @@
 
 python bench/table.py [NAME]      print them, or one
 python bench/table.py --write     put each between its marks
+python bench/table.py costs --price 2.5 3.9      of a GPU for an hour
 """
 
 from __future__ import annotations
@@ -91,12 +92,37 @@ def list_caps(rows: list[Row]) -> str:
     return "\n".join([*lines, "", f"{what}, what was foreseen is {min(off):+.1f} to {max(off):+.1f} % off what was held."])
 
 
+def list_costs(rows: list[Row]) -> str:
+    """Give what a thousand clips cost at some prices for an hour, of a GPU or of two cores."""
+    heads = [f"at {price:g} an hour" for price in PRICES]
+    lines = [
+        f"| a clip of 25 frames of 1024x576 | seconds | hours for 1,000 | {' | '.join(heads)} |",
+        "|---" * (3 + len(heads)) + "|",
+    ]
+    for title, place in COSTS.items():
+        row = find(rows, *place)
+        hours = 1000 * float(row["p50_s"]) / 3600
+        lines.append(
+            f"| {title} | {float(row['p50_s']):.1f} | {hours:.2f} | {' | '.join(f'{hours * price:.2f}' for price in PRICES)} |"
+        )
+    return "\n".join(lines)
+
+
+PRICES = [float(price) for price in sys.argv[sys.argv.index("--price") + 1 :]] if "--price" in sys.argv else [1, 2, 4]
+COSTS = {
+    "svd-xt, 25 steps, one H200": (CAPPED, "clip-capped-none", "fast-fast"),
+    "the same within 8 GB": (CAPPED, "clip-capped-8GB", "fast-lean"),
+    "the same within 2.5 GB": (CAPPED, "clip-capped-2.5GB", "fast-tiny"),
+    "diffusers' recipe for little memory, one H200": (CAPPED, "clip-capped-none", "diffusers-low"),
+    "pocket, two cores of a CPU": ("pocket-cpu", "clip", "motion"),
+}
 WAYS = {"diffusers-low": "diffusers: offload, forward chunking, chunks of 2"}
 RUNG_HEADS = ("a step", "peak", "error", "decoding", "peak", "error")
 TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {  # by their marks: the page, and what makes them
     "speed": ("README.md", compare_speed),
     "rungs": ("docs/concepts/speed.md", list_rungs),
     "memory": ("docs/howto/save-memory.md", list_caps),
+    "costs": ("docs/howto/ray.md", list_costs),
 }
 
 

@@ -21,6 +21,7 @@
     ├── ServerError        a server of clips answers what makes no sense            exit 13
     │   ├── KeyRefused     it wants a key, or another one
     │   └── ServerMissing  it cannot be reached; trying again may help
+    ├── BatchError         pictures of a batch have no clip; which and why is told           exit 14
     └── Cancelled          the caller stopped it                                    exit 130
 
 A class exists where a caller may do something differently. Every message says what happened, what was
@@ -179,6 +180,12 @@ class ServerMissing(ServerError):
     """The server cannot be reached."""
 
     code, http_status, retryable = "no_server", 503, True
+
+
+class BatchError(UnstillError):
+    """Some pictures of a batch have no clip."""
+
+    code, exit_code, retryable = "batch_failed", 14, True
 
 
 class Cancelled(UnstillError):

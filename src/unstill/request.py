@@ -266,6 +266,14 @@ _PARTS = {  # two names of other tools that make one knob of ours
 }
 
 
+def name_knobs(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what people wrote by our names, its values not yet read."""
+    knobs, problems = _rename(mapping)
+    if problems:
+        raise RequestError(problems)
+    return knobs
+
+
 def _rename(mapping: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Translate aliases; return knobs by our names and what was wrong with the names."""
     knobs: dict[str, Any] = {}

@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from unstill.artifacts import Latents, Plan, PreparedImage, Step
+from unstill.disk import hold, write_whole
 from unstill.request import KNOBS, Request
 
 SHAPING = ("motion", "sampling", "picture")  # groups of knobs that the latents depend on; and the dtype
@@ -197,33 +198,3 @@ def read_step(folder: Path) -> Step | None:
     if not bool(values.isfinite().all()):
         return None
     return Step(int(told["number"]), int(told["total"]), float(told["sigma"]), Latents(values, torch.zeros(0)), values)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens meanwhile."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def hold(folder: Path) -> IO[str] | None:
-    """Take the folder for this process, until it ends however it ends; nothing where another one has it."""
-    path = folder.with_suffix(".lock")
-    while True:
-        file = path.open("w")
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows: nobody is kept away
-            return file
-        except BlockingIOError:
-            file.close()
-            return None
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        file.close()  # the file that was locked has been removed: another one has its name

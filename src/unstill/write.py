@@ -5,7 +5,6 @@ It owns names, publication and size limits; `formats` turns frames into bytes.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -24,6 +23,7 @@ import numpy as np
 
 import unstill
 from unstill.artifacts import Clip
+from unstill.disk import FULL
 from unstill.errors import DiskFull, WriteError
 from unstill.finish import finish
 from unstill.formats import CODECS, LIMITS_PX, SUFFIXES
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 Made = bytes | dict[str, bytes]  # a file, or a folder of files by name
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 ASIDE = ".unstill-"  # how names of what is not whole yet begin; never the clip's name, which may fill all 255 bytes
 
 

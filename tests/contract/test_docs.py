@@ -173,6 +173,7 @@ def place(tmp_path_factory):
     config.parent.mkdir(parents=True)
     # As with a GPU: the bundled model takes seconds where the miniature takes none.
     config.write_text('[animate]\nmodel = "svd-xt"\n')
+    shrink_for_all(folder / "site")
     with serve(folder) as address:
         install_client(folder / "bin", address)
         yield folder, address
@@ -199,9 +200,19 @@ def newcomer(place, served_at, tmp_path):
         "HOME": str(folder / "home"),
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(folder / "site"),
         "LANG": "C.UTF-8",
     }
     return Newcomer(tmp_path, address, environment, served_at)
+
+
+def shrink_for_all(folder: Path) -> None:
+    """Let processes that commands start have the small presets too: Python imports this by itself."""
+    folder.mkdir()
+    paths = [str(ROOT / "src"), str(ROOT / "tests")]
+    (folder / "sitecustomize.py").write_text(
+        f"import sys\nsys.path[:0] = {paths}\nimport doc_server\ndoc_server.shrink_presets()\n"
+    )
 
 
 def draw_pictures(folder: Path) -> None:
@@ -238,7 +249,13 @@ def test_every_example_runs(name, newcomer):
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("speed", "README.md"), ("rungs", "docs/concepts/speed.md"), ("memory", "docs/howto/save-memory.md")]
+    ("name", "page"),
+    [
+        ("speed", "README.md"),
+        ("rungs", "docs/concepts/speed.md"),
+        ("memory", "docs/howto/save-memory.md"),
+        ("costs", "docs/howto/ray.md"),
+    ],
 )
 def test_tables_of_measurements_are_those_of_the_rows(name, page):
     """After new rows: python bench/table.py --write"""

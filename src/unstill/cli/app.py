@@ -8,6 +8,7 @@ from unstill import __version__
 from unstill.cli import (
     again,
     animate,
+    batch,
     calibrate,
     completion,
     config,
@@ -43,6 +44,7 @@ def app(context: click.Context, version: bool) -> None:
 
 for command in (
     animate.animate,
+    batch.batch,
     again.again,
     resume.resume,
     explain.explain,

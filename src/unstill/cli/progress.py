@@ -42,6 +42,7 @@ STAGES = {
     "decode": ("Decoding", "frame"),
     "check": ("Checking", "frame"),
     "write": ("Writing", "frame"),
+    "batch": ("Making clips", "clip"),
 }
 CLEAR = "\r\x1b[2K"  # to the start of the line, and clear all of it
 WIDE = 66  # columns that a line with bar, rate, time left and time taken needs

@@ -1,0 +1,149 @@
+"""Time a batch on one device and on two of one host, a worker for each: how many clips a second, and the ratio.
+
+    python bench/batch_gpus.py --folder build/svd-random --out bench/results.csv
+    python bench/batch_gpus.py --miniature --devices cpu cpu --clips 8         a rehearsal without a GPU
+
+Writes a random full-size model into the folder once (4.5 GB in fp16). One device, two, and one again are timed in one run, as
+machines change their speed; each from its workers' second clips on, so that loading and first kernels are left out, to the
+moment when the first of them has nothing more to do. Random weights draw noise: clips are not measured, and are written as a
+video all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "src"), str(HERE)]
+
+from unstill.batch.crew import Processes  # noqa: E402
+from unstill.batch.items import Wish  # noqa: E402
+from unstill.batch.ledger import Ledger  # noqa: E402
+from unstill.batch.run import run_batch  # noqa: E402
+from unstill.batch.schedule import News  # noqa: E402
+from unstill.batch.survey import Batch  # noqa: E402
+
+
+class Timed(Processes):
+    """Workers whose clips are noted when they are done."""
+
+    def __init__(self, place: str, devices: list[str]) -> None:
+        super().__init__(place, devices, debug=True)
+        self.done: dict[str, list[float]] = {}
+
+    def wait(self, most_s: float) -> list[News]:
+        """Note when clips are done."""
+        heard = super().wait(most_s)
+        for news in heard:
+            if news.kind == "done":
+                self.done.setdefault(news.worker, []).append(time.perf_counter())
+        return heard
+
+    def rate(self) -> float:
+        """Give clips a second while all workers work, each from the end of its first clip on."""
+        end = min(times[-1] for times in self.done.values())
+        return sum(rate_of([when for when in times if when <= end]) for times in self.done.values())
+
+
+def rate_of(times: list[float]) -> float:
+    """Give clips a second between the first end and the last."""
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def main() -> None:
+    """Make the model, time one device and two, print and keep rows."""
+    asked = read_arguments()
+    if not (asked.folder / "model_index.json").exists():
+        write_model(asked)
+    found: dict[int, list[float]] = {1: [], len(asked.devices): []}
+    for count, rate in measure(asked):
+        found[count].append(rate)
+        print(f"{count} worker{'s' if count > 1 else ''}: {rate:.4f} clips/s, {1 / rate:.2f} s a clip", flush=True)
+    rates = {count: statistics.mean(each) for count, each in found.items()}
+    ratio = rates[len(asked.devices)] / rates[1]
+    drift = max(found[1]) / min(found[1]) - 1
+    spread = f"the two runs of one differed by {100 * drift:.1f} %"
+    print(f"{len(asked.devices)} devices make {ratio:.3f} times the clips of one; {spread}")
+    if asked.out:
+        for count, rate in rates.items():
+            append(asked, count, rate, f"{rate / rates[1]:.3f} times the clips of one device")
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where the random model is, or is written")
+    parser.add_argument("--miniature", action="store_true", help="a small random model in place of the full-size one")
+    parser.add_argument("--devices", nargs="+", default=["cuda:0", "cuda:1"])
+    parser.add_argument("--clips", type=int, default=12, help="on one device; on several so many each")
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--size", default="1024x576")
+    parser.add_argument("--frames", type=int, default=25)
+    parser.add_argument("--run", default="batch-gpus", help="name of this run in bench/results.csv")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    if asked.miniature:
+        asked.folder = asked.folder or Path(tempfile.mkdtemp(prefix="unstill-miniature-"))
+        asked.steps, asked.size, asked.frames = 2, "64x64", 3
+    if asked.folder is None:
+        parser.error("--folder says where the model is written")
+    return asked
+
+
+def write_model(asked: argparse.Namespace) -> None:
+    """Write a random model, by a process of its own: it leaves gigabytes in memory."""
+    full = f"import full_clip, pathlib; full_clip.write_full_size(pathlib.Path({str(asked.folder)!r}))"
+    small = f"import miniature, pathlib; miniature.make_miniature(pathlib.Path({str(asked.folder)!r}), frames=3)"
+    paths = os.pathsep.join([str(HERE), str(HERE.parent / "tests"), str(HERE.parent / "src")])
+    words = [sys.executable, "-c", small if asked.miniature else full]
+    subprocess.run(words, check=True, env={**os.environ, "PYTHONPATH": paths})
+
+
+def measure(asked: argparse.Namespace) -> Iterator[tuple[int, float]]:
+    """Time one device, all of them, and one again."""
+    knobs: dict[str, Any] = {name: getattr(asked, name) for name in ("steps", "size", "frames")}
+    knobs |= {"model": str(asked.folder), "look": False, "measure": False}
+    picture = HERE.parent / "examples" / "harbour.jpg"
+    for devices in (asked.devices[:1], asked.devices, asked.devices[:1]):
+        with tempfile.TemporaryDirectory() as folder:
+            count = asked.clips * len(devices)
+            rows = [json.dumps({"picture": str(picture), "seed": seed, "name": str(seed)}) for seed in range(count)]
+            manifest, clips = Path(folder) / "shots.jsonl", Path(folder) / "clips"
+            manifest.write_text("\n".join(rows))
+            clips.mkdir()
+            batch = Batch([str(manifest)], Wish(knobs), clips)
+            with Ledger(clips / "results.jsonl", clips) as ledger, Timed(str(clips), devices) as crew:
+                summary = run_batch(batch, batch.look(), crew, ledger)
+            if summary.failed or summary.made != count:
+                raise SystemExit(f"{summary.failed} of {count} failed: {summary.failures[:1]}")
+            yield len(devices), crew.rate()
+
+
+def append(asked: argparse.Namespace, count: int, rate: float, note: str) -> None:
+    """Write one row of bench/results.csv."""
+    import torch
+
+    ask = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or "-"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    what = f"{asked.frames} frames of {asked.size}, {asked.steps} steps, random weights, {asked.clips} clips a device; {note}"
+    row = [asked.run, datetime.datetime.now(datetime.UTC).date().isoformat(), commit, device, f"torch {torch.__version__}"]
+    row += ["batch-throughput", f"{count} workers", *[f"{1 / rate:.3f}"] * 3, "", "", "", f"{what}; seconds are for a clip"]
+    with asked.out.open("a", newline="") as file:
+        csv.writer(file).writerow(row)
+
+
+if __name__ == "__main__":
+    main()

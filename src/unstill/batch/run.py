@@ -1,0 +1,97 @@
+"""All of it put together: look at the rows, ask which models run, hand out what is not there yet, write down what comes of it.
+
+It does not know words on a terminal, nor what workers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from unstill.batch.items import Choice, Item, Model
+from unstill.batch.ledger import Ledger
+from unstill.batch.schedule import Crew, Dispatcher, Outcome, drive
+from unstill.batch.survey import Batch, Survey
+
+MOST_KEPT = 100  # failures that are kept to be told; all of them are in the file of results
+
+
+class Asked(Crew, Protocol):
+    """Workers that can be asked which model a request would run."""
+
+    def describe(self, knobs: Mapping[str, Any]) -> Model:
+        """Say which model a request would run, or why none."""
+
+
+@dataclass
+class Summary:
+    """How a batch has come along."""
+
+    total: int
+    made: int = 0
+    there: int = 0  # that were there before
+    failed: int = 0
+    trouble: str = ""  # why the rest was not tried
+    failures: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        return self.made + self.there + self.failed
+
+    @property
+    def is_whole(self) -> bool:
+        return self.made + self.there == self.total
+
+
+def run_batch(
+    batch: Batch,
+    survey: Survey,
+    crew: Asked,
+    ledger: Ledger,
+    *,
+    watch: Callable[[Summary], None] = lambda summary: None,
+    wants_stop: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Make what is not there yet."""
+    summary = Summary(survey.count)
+    models: dict[Choice, Model] = {choice: crew.describe(asked.to_dict()) for choice, asked in survey.choices.items()}
+
+    def record(item: Item, outcome: Outcome) -> None:
+        """Write down what came of an item."""
+        line = write_line(item, outcome)
+        ledger.add(line)
+        if line["error"] is not None:
+            summary.failed += 1
+            if len(summary.failures) < MOST_KEPT:
+                summary.failures.append(line)
+        elif line["found"]:
+            summary.there += 1
+        else:
+            summary.made += 1
+        watch(summary)
+
+    def list_left() -> Iterator[Item]:
+        """Give what is not there yet."""
+        for item in batch.items(survey, models):
+            if item.error is not None:
+                record(item, {"error": item.error})
+            elif ledger.has(item):
+                summary.there += 1
+            else:
+                yield item
+
+    scheduler = Dispatcher(list_left(), crew.depth)
+    drive(scheduler, crew, record, wants_stop)
+    summary.trouble = scheduler.trouble
+    return summary
+
+
+def write_line(item: Item, outcome: Outcome) -> dict[str, Any]:
+    """Give the line of an item in the file of results."""
+    told = {
+        "number": item.number, "picture": item.picture, "output": item.output, "knobs": {**item.knobs, "seed": item.seed},
+        "settings": item.settings, "key": None, "stamp": None, "sha256": None, "bytes": None, "seconds": None, "moves": None,
+        "verdicts": [], "warnings": [], "found": False, "attempts": 0, "error": None,
+    }  # fmt: skip
+    return {**told, **outcome}

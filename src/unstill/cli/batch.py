@@ -1,0 +1,241 @@
+"""`unstill batch`: many pictures into a folder of clips. It does not know how they are handed out."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unstill.cli import options, output
+from unstill.cli.help import Command, Option
+
+if TYPE_CHECKING:
+    from unstill.batch.ledger import Ledger
+    from unstill.batch.run import Asked, Summary
+    from unstill.batch.survey import Batch, Survey
+
+MOST_TOLD = 20  # failures that are told one by one
+RESULTS = "results.jsonl"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a batch runs on."""
+
+    devices: tuple[str, ...]
+    workers: int
+    is_cluster: bool = False
+
+
+@click.command(cls=Command)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--out", "-o", required=True, metavar="FOLDER", help="Where clips go: a folder, or an address such as s3://….")
+@click.option(
+    "--name", metavar="TEMPLATE", help="How clips are called, such as '{stem}-{seed}'.\n[default: the picture's name]"
+)
+@click.option("--grid", multiple=True, metavar="KNOB=A,B", help="Make a clip for each value; may be given again.")
+@click.option("--again", is_flag=True, help="Make clips anew that are there already.")
+@click.option(
+    "--results", type=click.Path(), metavar="FILE", help="What came of each picture.\n[default: FOLDER/results.jsonl]"
+)
+@click.option("--devices", metavar="A,B", help="Devices to work on, such as cuda:0,cuda:1.\n[default: all GPUs, else the CPU]")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes for each device. [default: 1]")
+@click.option(
+    "--ray",
+    cls=Option,
+    group="Ray",
+    is_flag=False,
+    flag_value="here",
+    metavar="[ADDRESS]",
+    help="Work on a Ray cluster: host:port, or auto for the one of this machine;\nwithout an address Ray is started here.",
+)
+@click.option(
+    "--cores",
+    cls=Option,
+    group="Ray",
+    type=click.IntRange(1, 1024),
+    default=2,
+    metavar="N",
+    help="Cores for each worker of a cluster without GPUs. [default: 2]",
+)
+@click.option("--insecure-cluster", cls=Option, group="Ray", is_flag=True, help="Use a cluster that asks for no token.")
+@options.dry_run
+@options.as_json
+@options.quiet
+@options.debug
+@options.with_knobs
+def batch(sources: tuple[str, ...], out: str, knobs: dict[str, Any], **asked: Any) -> None:
+    """Turn many pictures into clips: on all GPUs of this machine, or of a Ray cluster.
+
+    SOURCE is a picture, a folder, a glob, or a manifest: a CSV file or JSON lines with a column `picture` and knobs as others.
+
+    What is there already is not made again, so the same command goes on after a stop. Each of `--takes` is a clip of its own.
+    """
+    from unstill.batch.items import Wish, read_grid
+    from unstill.batch.sources import is_url
+    from unstill.batch.survey import Batch
+    from unstill.cli.config import merge, read_config
+    from unstill.errors import RequestError
+    from unstill.request import Request, name_knobs
+
+    settings = Request.from_mapping(merge(read_config(), knobs))  # judged once, whatever rows say
+    device = settings.device
+    named = name_knobs(merge(read_config(), knobs))
+    named.pop("device", None)
+    wish = Wish(named, read_grid(asked["grid"], name_knobs(knobs)), asked["name"], asked["again"])
+    folder = None if is_url(out) else Path(out)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise RequestError(f"-o {out} is no folder", hint="name a folder: clips are put into it")
+    whole = Batch(sources, wish, folder)
+    survey = whole.look()
+    results = Path(asked["results"] or (RESULTS if folder is None else folder / RESULTS))
+    means = Means(find_devices(device, asked["devices"]), asked["workers"], asked["ray"] is not None)
+    if asked["dry_run"]:
+        tell_ahead(survey, results, folder, means, as_json=asked["as_json"])
+        return
+    run(whole, survey, out, results, means, asked)
+
+
+def find_devices(device: str, listed: str | None) -> tuple[str, ...]:
+    """Give the devices to work on."""
+    from unstill.cli.serve import find_devices as list_gpus
+    from unstill.errors import RequestError
+    from unstill.request import KNOBS
+
+    if listed is None:
+        return tuple(list_gpus()) if device == "auto" else (device,)
+    try:
+        return tuple(KNOBS["device"].read(one.strip()) for one in listed.split(","))
+    except ValueError as error:
+        raise RequestError(f"--devices {error}") from None
+
+
+def run(batch: Batch, survey: Survey, out: str, results: Path, means: Means, asked: dict[str, Any]) -> None:
+    """Make the clips, and say how it went."""
+    from unstill.batch.ledger import Ledger
+    from unstill.batch.places import ClipFolder, open_place
+
+    place = open_place(out)
+    held: AbstractContextManager[None] = place.held() if isinstance(place, ClipFolder) else nullcontext()
+    started = time.perf_counter()
+    with held, Ledger(results, batch.out) as ledger, open_crew(out, means, asked) as crew:
+        summary = make(batch, survey, crew, ledger, is_shown=not (asked["quiet"] or asked["as_json"]))
+    tell(summary, out, results, time.perf_counter() - started, asked)
+
+
+def open_crew(out: str, means: Means, asked: dict[str, Any]) -> AbstractContextManager[Asked]:
+    """Give the workers: processes of this machine, or actors on a cluster."""
+    if asked["ray"] is None:
+        from unstill.batch.crew import Processes
+
+        return Processes(out, [device for device in means.devices for _ in range(means.workers)], debug=asked["debug"])
+    from unstill.batch.on_ray import Actors, Cluster
+
+    return Actors(Cluster(read_address(asked["ray"]), means.workers, asked["cores"], asked["insecure_cluster"]), out)
+
+
+def read_address(text: str) -> str:
+    """Refuse what is no address of a cluster: a picture that stands behind --ray is taken for one."""
+    from unstill.errors import RequestError
+    from unstill.values import show
+
+    if re.fullmatch(r"here|auto|[\w.\[\]:-]+:\d+", text):
+        return text
+    hint = "--ray=auto, --ray=10.0.0.1:6379, or --ray as the last word"
+    raise RequestError(f"{show(text)} is no address of a Ray cluster", hint=hint)
+
+
+def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, *, is_shown: bool) -> Summary:
+    """Run the batch under a line that shows how far it is; Ctrl-C stops it."""
+    from unstill.artifacts import Progress
+    from unstill.batch.run import run_batch
+    from unstill.cli.progress import Display, Stop
+    from unstill.errors import Cancelled
+
+    display = Display(is_shown=is_shown)
+    stop = Stop(is_line_shown=display.is_shown)
+
+    def watch(summary: Summary) -> None:
+        of = f"{summary.failed} failed" if summary.failed else ""
+        display(Progress("batch", summary.done, summary.total, of=of))
+
+    with stop, display:
+        stop.arm()
+        summary = run_batch(batch, survey, crew, ledger, watch=watch, wants_stop=lambda: stop.asked)
+    if stop.asked and not summary.is_whole:
+        left = f"{summary.total - summary.done} of {summary.total} clips are left"
+        raise Cancelled(f"Stopped: {left}", hint="the same command goes on with them")
+    return summary
+
+
+def tell(summary: Summary, out: str, results: Path, took_s: float, asked: dict[str, Any]) -> None:
+    """Say how it went; pictures without a clip are an error."""
+    from unstill.errors import BatchError
+
+    if asked["as_json"] and summary.is_whole:
+        output.answer_json({"out": out, "results": results, "seconds": round(took_s, 3), **vars(summary)})
+    elif summary.is_whole:
+        output.answer(out)
+    if not (asked["as_json"] or asked["quiet"]):
+        made = f"{summary.made} made, {summary.there} there before, {summary.failed} failed"
+        output.say(f"{made} in {output.show_seconds(took_s)}; what came of each is in {results}", style="dim")
+        for line in summary.failures[:MOST_TOLD]:
+            output.say(f"{line['picture']}: {line['error']['message']}", kind="failed", style="bold red")
+    if summary.trouble:
+        raise BatchError(f"Stopped with {summary.total - summary.done} clips left: {summary.trouble}",
+                         hint="the same command goes on with them")  # fmt: skip
+    if not summary.is_whole:
+        raise BatchError(f"{summary.failed} of {summary.total} pictures have no clip", hint=f"{results} says why; "
+                         "the same command tries them again")  # fmt: skip
+
+
+def tell_ahead(survey: Survey, results: Path, folder: Path | None, means: Means, *, as_json: bool) -> None:
+    """Say what would be done: how many clips, about how long, how much memory and room."""
+    from unstill.batch.foresight import foresee_first
+    from unstill.batch.ledger import count_made
+
+    plan, one = foresee_first(survey.firsts, means.devices[0])
+    earlier = count_made(results)
+    clip_s = earlier.seconds / earlier.made if earlier.made else one.clip_s
+    clip_bytes = earlier.bytes // earlier.made if earlier.made else one.clip_bytes
+    workers = len(means.devices) * means.workers
+    takes_s = clip_s * survey.count / (1 if means.is_cluster else len(means.devices))
+    told: dict[str, Any] = {
+        "clips": survey.count, "model": plan.model.name, "first": survey.firsts[0].output, "seconds": round(takes_s, 1),
+        "workers": None if means.is_cluster else workers, "bytes": clip_bytes * survey.count, "free_bytes": free_room(folder),
+        "device_bytes": one.device_bytes, "told_before": earlier.made,
+    }  # fmt: skip
+    if as_json:
+        output.answer_json(told)
+        return
+    known = f"as {earlier.made} clips took before" if earlier.made else one.source
+    here = f"{', '.join(means.devices)}, {workers} {'worker' if workers == 1 else 'workers'}"
+    rows = [
+        ("clips", f"{survey.count}, the first is {survey.firsts[0].output}; {earlier.made} are told of in {results}"),
+        ("model", f"{plan.model.name} on {'a cluster, if its machines are as this one' if means.is_cluster else here}"),
+        ("takes", f"about {output.show_seconds(takes_s)} {'of one worker' if means.is_cluster else 'for all'}, {known}"),
+        ("memory", "" if one.device_bytes is None else f"{output.show_bytes(one.device_bytes)} on each device"),
+        ("disk", f"about {output.show_bytes(told['bytes'])}; {output.show_bytes(told['free_bytes'])} are free"),
+    ]
+    table = output.new_table("", "")
+    for name, text in rows:
+        if text:
+            table.add_row(name, output.escape(text))
+    output.print_parts(table)
+
+
+def free_room(folder: Path | None) -> int | None:
+    """Say how much room is left where clips go."""
+    import shutil
+
+    if folder is None:
+        return None
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free

@@ -1,0 +1,130 @@
+"""batch/on_ray.py: actors make what processes make, clusters without a token are refused, and kills lose nothing."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unstill.batch.items import Expander, Wish
+from unstill.batch.ledger import read_lines
+from unstill.batch.maker import Maker
+from unstill.batch.on_ray import HERE, MODE, Actor, Cluster, connect
+from unstill.batch.places import open_place
+from unstill.batch.sources import PictureRow
+from unstill.cli import main
+from unstill.errors import RequestError
+
+HAS_RAY = importlib.util.find_spec("ray") is not None
+needs_ray = pytest.mark.skipif(not HAS_RAY, reason="ray is not installed")
+TESTS = Path(__file__).parents[1]
+KNOBS = {"model": "pocket", "size": "64x64", "frames": 2, "steps": 1, "look": False, "measure": False}
+SMALL = ["--model", "pocket", "--size", "64x64", "--frames", "2", "--steps", "1", "--no-look", "--no-measure"]
+MOST_S = 600.0
+
+OPEN_CLUSTER = """
+import json, os, subprocess, sys
+os.environ.update(RAY_AUTH_MODE="disabled", OMP_NUM_THREADS="1")
+from ray.cluster_utils import Cluster
+node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args=node)
+try:
+    words = [sys.executable, "-m", "unstill", "batch", *sys.argv[1:], "--cores", "1", "--ray", cluster.address]
+    plain = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    refused = subprocess.run(words, env={**plain, "RAY_AUTH_TOKEN": "0" * 32}, capture_output=True, text=True)
+    taken = subprocess.run([*words, "--insecure-cluster"], env=plain, capture_output=True, text=True)
+    print(json.dumps([refused.returncode, refused.stderr, taken.returncode, taken.stderr]))
+finally:
+    cluster.shutdown()
+"""
+
+
+@pytest.fixture
+def surroundings(tmp_path):
+    """A picture, and a configuration that sets nothing."""
+    (tmp_path / "config.toml").touch()
+    Image.open(TESTS.parent / "examples" / "harbour.jpg").resize((96, 64)).save(tmp_path / "one.png")
+    return {**os.environ, "UNSTILL_CONFIG": str(tmp_path / "config.toml"), "OMP_NUM_THREADS": "1"}
+
+
+def order(tmp_path, place):
+    """Give an order as the driver makes it."""
+    expander, row = Expander(Wish(KNOBS)), PictureRow(str(tmp_path / "one.png"), "one")
+    list(expander.expand(row, 1))
+    model = Maker(open_place(place), "cpu").describe(KNOBS)
+    [item] = expander.expand(row, 1, dict.fromkeys(expander.choices, model))
+    return item.to_order()
+
+
+@pytest.mark.slow
+def test_an_actor_makes_what_is_ordered_and_gives_back_what_it_has_no_time_for(tmp_path, surroundings):
+    place = str(tmp_path / "clips")
+    actor, told = Actor(place, "cpu"), order(tmp_path, place)
+    assert actor.is_ready() is True
+    made = actor.make(told)
+    assert (made["kind"], made["outcome"]["error"], made["outcome"]["found"]) == ("done", None, False)
+    assert (tmp_path / "clips/one.mp4").stat().st_size == made["outcome"]["bytes"]
+    assert actor.make(told)["outcome"]["found"] is True
+    assert actor.make({**told, "picture": str(tmp_path / "nothing.png")})["outcome"]["error"]["code"] == "bad_picture"
+    actor.leave()
+    assert actor.make(told) == {"kind": "released"}
+
+
+@pytest.mark.slow
+def test_a_machine_with_other_weights_makes_nothing(tmp_path, surroundings):
+    place = str(tmp_path / "clips")
+    told = {**order(tmp_path, place), "model": "0" * 32}
+    assert Actor(place, "cpu").make(told)["outcome"]["error"]["code"] == "model_error"
+    assert not (tmp_path / "clips/one.mp4").exists()
+
+
+@pytest.mark.parametrize("address", ["photos", "one.jpg", "http://10.0.0.1", "", "10.0.0.1:x"])
+def test_what_is_no_address_is_refused(tmp_path, address, monkeypatch, surroundings, capsys):
+    monkeypatch.setenv("UNSTILL_CONFIG", surroundings["UNSTILL_CONFIG"])
+    words = ["batch", str(tmp_path / "one.png"), "-o", str(tmp_path / "clips"), f"--ray={address}"]
+    assert main(words) == 2
+    assert "address" in capsys.readouterr().err
+
+
+def test_a_cluster_that_anybody_may_use_is_not_joined(monkeypatch):
+    monkeypatch.setenv(MODE, "disabled")
+    with pytest.raises(RequestError, match="anybody"):
+        connect(Cluster("10.0.0.1:6379"))
+
+
+def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setenv(MODE, "token")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RequestError, match="needs Ray") as caught:
+        connect(Cluster(HERE))
+    assert "unstill[ray]" in caught.value.hint
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_cluster_without_a_token_is_refused_unless_it_is_wanted(tmp_path, surroundings):
+    words = [str(tmp_path / "one.png"), "-o", str(tmp_path / "clips"), *SMALL]
+    ran = subprocess.run([sys.executable, "-c", OPEN_CLUSTER, *words], capture_output=True, text=True, env=surroundings,
+                         timeout=MOST_S, check=True)  # fmt: skip
+    refused, said, taken, more = json.loads(ran.stdout.splitlines()[-1])
+    assert refused == 2
+    assert "asks for no token" in said
+    assert taken == 0, more
+    [line] = read_lines(tmp_path / "clips/results.jsonl")
+    assert line["error"] is None
+
+
+@needs_ray
+@pytest.mark.slow
+def test_actors_raylets_and_the_driver_are_killed_and_nothing_is_lost_or_made_twice(tmp_path, surroundings):
+    """Eight clips, one kill of each kind; `python tests/kill_batch.py FOLDER 200 30` is the long way."""
+    words = [sys.executable, str(TESTS / "kill_batch.py"), str(tmp_path), "8", "3"]
+    ran = subprocess.run(words, capture_output=True, text=True, env=surroundings, timeout=MOST_S, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert told["killed"] == {"actor": 1, "raylet": 1, "driver": 1}
+    assert told["made"] + told["found"] == 8

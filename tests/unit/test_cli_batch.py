@@ -1,0 +1,51 @@
+"""cli/batch.py: devices, addresses, and what is said at the end."""
+
+from pathlib import Path
+
+import pytest
+
+from unstill.batch.run import Summary
+from unstill.cli import serve
+from unstill.cli.batch import find_devices, free_room, read_address, tell
+from unstill.errors import BatchError, RequestError
+
+QUIET = {"as_json": False, "quiet": False}
+
+
+def test_devices_are_those_that_are_named_else_all_gpus(monkeypatch):
+    monkeypatch.setattr(serve, "find_devices", lambda: ["cuda:0", "cuda:1"])
+    assert find_devices("auto", None) == ("cuda:0", "cuda:1")
+    assert find_devices("cuda:1", None) == ("cuda:1",)
+    assert find_devices("auto", "cuda:0, cpu") == ("cuda:0", "cpu")
+    with pytest.raises(RequestError, match="--devices"):
+        find_devices("auto", "cuda:0,,")
+
+
+@pytest.mark.parametrize("address", ["here", "auto", "10.0.0.1:6379", "head.local:6379", "[::1]:6379"])
+def test_addresses_of_clusters(address):
+    assert read_address(address) == address
+
+
+def test_what_failed_is_told_by_name_and_is_an_error(capsys):
+    line = {"picture": "photos/bad.png", "error": {"message": "no picture"}}
+    with pytest.raises(BatchError, match="1 of 3 pictures have no clip"):
+        tell(Summary(3, made=1, there=1, failed=1, failures=[line]), "clips", Path("results.jsonl"), 2.0, QUIET)
+    said = capsys.readouterr()
+    assert "1 made, 1 there before, 1 failed in 2.0 s" in said.err
+    assert "photos/bad.png: no picture" in said.err
+    assert said.out == ""
+
+
+def test_why_the_rest_was_not_tried_is_told():
+    with pytest.raises(BatchError, match=r"70 clips left: .*full"):
+        tell(Summary(100, made=10, failed=20, trouble="the disk is full"), "clips", Path("r"), 2.0, {**QUIET, "quiet": True})
+
+
+def test_a_batch_that_is_whole_answers_with_its_folder(capsys):
+    tell(Summary(2, made=2), "clips", Path("r"), 2.0, {**QUIET, "quiet": True})
+    assert capsys.readouterr().out == "clips\n"
+
+
+def test_room_is_that_of_the_nearest_folder_there_is(tmp_path):
+    assert free_room(tmp_path / "a/b/c") > 0
+    assert free_room(None) is None
