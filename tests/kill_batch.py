@@ -26,6 +26,7 @@ from PIL import Image
 from ray.cluster_utils import Cluster
 
 from unstill.batch.ledger import read_lines
+from unstill.errors import BatchError
 from unstill.formats.frames import read_frames
 from unstill.jobs.files import hash_file
 
@@ -92,7 +93,7 @@ class Kills:
                 self.compare()
                 if self.driver.returncode == 0:
                     break
-                assert self.driver.returncode == 13, (self.folder / "said.txt").read_text()[-3000:]
+                assert self.driver.returncode == BatchError.exit_code, (self.folder / "said.txt").read_text()[-3000:]
                 self.start()  # an item whose workers were killed three times is told, and tried again
             made = len(list(self.clips.glob("*.mp4")))
             # Kills are spread over the whole batch, and each waits until something was made since the last one.
