@@ -28,7 +28,7 @@ function takeDrops() {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     $("drop").hidden = event.type === "drop";
-    bring([...event.dataTransfer.files]); // none before they are let go
+    if (event.type === "drop") bring([...event.dataTransfer.files]);
   };
   on(window, "dragover", take);
   on(window, "drop", take);
