@@ -63,6 +63,7 @@ def make(server: Server, picture: Path, size: str) -> str:
 def photograph(page: Page, server: Server, clips: list[str]) -> None:
     """Take one picture of each view."""
     page.goto(server.url)
+    expect(page.locator("#choose")).to_be_visible()
     page.locator("#files").set_input_files([ROOT / "examples" / "lighthouse.jpg", ROOT / "examples" / "balloon.jpg"])
     page.get_by_role("radio", name="landscape").check(force=True)
     expect(page.locator(".plan-what")).to_contain_text("1024 × 576")

@@ -208,9 +208,11 @@ def test_presets_knobs_and_problems_where_they_are(refused, server):
     page = refused
     go(page, server)
     choose(page, "harbour.jpg")
+    expect(page.locator(".plan-what")).to_be_visible()
     page.get_by_role("radio", name="draft").check(force=True)
     page.get_by_label("Frames", exact=True).fill("1")
     expect(page.locator("#problem-frames")).to_contain_text("Frames must be a whole number from 2 to 128")
+    expect(page.locator(".crop")).to_be_visible()
     again(page)
     expect(page.get_by_role("radio", name="draft")).to_be_checked()
     expect(page.locator("#problem-frames")).to_contain_text("from 2 to 128")

@@ -39,8 +39,10 @@ export function mountMake() {
 function show(plan, fault) {
   $("plan").classList.remove("old");
   showPlan($("plan"), plan);
-  showSettled(plan);
-  showCrop(plan?.crop ?? null);
+  if (fault === null) { // else what was settled last stays in view
+    showSettled(plan);
+    showCrop(plan?.crop ?? null);
+  }
   showFault(fault instanceof api.Refused ? fault : null);
 }
 

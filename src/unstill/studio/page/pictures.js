@@ -5,10 +5,10 @@ import { $, h, iconButton, on, showList } from "./dom.js";
 import { addPicture, dropPicture, keep, kept, onKept } from "./kept.js";
 import { showProblems } from "./say.js";
 
+const MOST_BYTES = 32 * 2 ** 20;
 let coming = 0; // pictures on their way
 let arrival = Promise.resolve();
 
-// Wait for pictures that are on their way.
 export const arrive = () => arrival;
 
 export function takePictures() {
@@ -28,7 +28,7 @@ function takeDrops() {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     $("drop").hidden = event.type === "drop";
-    bring([...event.dataTransfer.files]); // none before they are let go
+    if (event.type === "drop") bring([...event.dataTransfer.files]);
   };
   on(window, "dragover", take);
   on(window, "drop", take);
@@ -48,6 +48,7 @@ async function bringAll(files) {
   showTray();
   for (const file of files) {
     try {
+      if (file.size > MOST_BYTES) throw new Error("it is larger than 32 MB");
       const { id, width, height } = await api.sendPicture(file);
       addPicture({ id, width, height, name: file.name.replace(/\.[^.]*$/, "") });
     } catch (fault) {

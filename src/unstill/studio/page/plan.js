@@ -43,6 +43,6 @@ export function showPlan(place, plan) {
   const how = [plan.model, `on ${plan.device}`, plan.dtype, needs && `memory ${plan.memory}: ${needs}`];
   return place.replaceChildren(
     h("p", { class: "plan-what" }, h("b", { text: plan.clip_size.replace("x", " × ") }), ` · ${plan.frames} frames · ${sayTime(plan.seconds)} of film`),
-    h("p", { class: "plan-how" }, h("b", { text: time }), ` · ${how.filter(Boolean).join(" · ")}`),
+    h("p", {}, h("b", { text: time }), ` · ${how.filter(Boolean).join(" · ")}`),
   );
 }
