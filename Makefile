@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench soak docs clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
@@ -33,6 +33,9 @@ format: .venv/ready  ## put the code in order
 bench: .venv/ready  ## what can be measured on this machine: start-up; with a GPU also a full-size clip
 	@$(RUN) bench/start_up.py
 	@! $(RUN) -c 'import torch; raise SystemExit(not torch.cuda.is_available())' || $(RUN) bench/full_clip.py --folder build/svd-random
+
+soak: .venv/ready  ## kill workers and the server a thousand times, and see what is lost; half an hour
+	@$(RUN) tests/soak.py $(KILLS)
 
 docs: .venv/ready  ## write docs/reference from the code
 	@$(RUN) docs/build_reference.py

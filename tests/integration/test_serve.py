@@ -7,12 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 
-import httpx2
 import pytest
 
-from server import HARBOUR, QUICK, Server, find_port, http, post, wait_for
+from server import HARBOUR, QUICK, Server, http, post, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -127,45 +125,12 @@ def test_another_address_needs_a_key(tmp_path):
     assert "UNSTILL_KEY" in done.stderr
 
 
-def test_a_second_server_of_a_folder_is_refused_and_told_who_the_first_is(server):
-    words = [sys.executable, "-m", "unstill", "serve", "--port", str(find_port()), "--data", str(server.folder)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 12
-    assert f"process {server.process.pid} at" in done.stderr
-
-
 def test_what_an_operator_looks_at(server):
     assert http.get(f"{server.url}/healthz").text == "ok\n"
     assert 'unstill_jobs{state="completed"}' in http.get(f"{server.url}/metrics").text
     described = http.get(f"{server.url}/openapi.json").json()
     assert {"/v1/videos", "/v1/videos/{id}", "/v1/videos/{id}/content", "/v1/videos/{id}/cancel"} <= set(described["paths"])
     assert http.get(f"{server.url}/nothing").json()["error"]["code"] == "not_found"
-
-
-def test_of_two_hundred_at_once_exactly_as_many_are_taken_as_may_wait(tmp_path):
-    """The worker is stopped, so that none of them begins meanwhile."""
-    server = Server(tmp_path, "--queue", "10", key="secret")
-    try:
-        headers = {"Authorization": "Bearer secret"}
-        assert post(server).status_code == 401
-        pids = subprocess.run(
-            ["pgrep", "-P", str(server.process.pid), "-f", "jobs.worker"], capture_output=True, text=True
-        ).stdout.split()
-        for pid in pids:
-            os.kill(int(pid), signal.SIGSTOP)
-        answers: list[httpx2.Response] = []
-        threads = [threading.Thread(target=lambda: answers.append(post(server, headers))) for _ in range(24)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        codes = sorted(answer.status_code for answer in answers)
-        assert codes == [200] * 10 + [429] * 14
-        assert all(answer.headers["retry-after"] for answer in answers if answer.status_code == 429)
-        for pid in pids:
-            os.kill(int(pid), signal.SIGCONT)
-    finally:
-        server.stop()
 
 
 def test_a_server_that_is_killed_goes_on_with_its_jobs(tmp_path):

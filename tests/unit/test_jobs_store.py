@@ -5,14 +5,16 @@ import os
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from unstill.errors import JobConflict, JobMissing, LostClaim, PictureError, QueueFull, StoreError
+from unstill.errors import DiskFull, JobConflict, JobMissing, LostClaim, PictureError, QueueFull, StoreError
 from unstill.jobs import clock, states, store
 from unstill.jobs.files import Folder, hold_folder
 from unstill.jobs.records import Order, Output
+from unstill.jobs.schema import SCHEMA, VERSION
 from unstill.jobs.states import MOVES, STATES, draw_diagram
 from unstill.jobs.store import Store
 
@@ -230,7 +232,7 @@ def test_a_picture_that_is_sent_again_is_not_swept_as_an_old_one(tmp_path):
     name = folder.keep_picture(b"pixels")
     os.utime(folder.pictures / name, (0, 0))
     folder.keep_picture(b"pixels")
-    assert folder.sweep([], []) == []
+    assert folder.list_old([], []) == []
 
 
 def test_numbers_that_are_none_are_kept_as_null(jobs):
@@ -248,14 +250,54 @@ def test_failed_and_cancelled_jobs_can_be_tried_again(jobs):
         jobs.retry(job.id)
 
 
-def test_only_ended_jobs_are_deleted(jobs):
-    job = jobs.submit(ORDER)
-    with pytest.raises(JobConflict, match="queued"):
-        jobs.delete(job.id)
+@pytest.mark.parametrize("end", ["complete", "fail", "stop", "release", "expire"])
+def test_a_job_is_deleted_at_once_or_however_it_ends(jobs, end):
+    waiting = jobs.submit(ORDER)
+    assert jobs.delete(waiting.id).state == "queued"
+    jobs.submit(ORDER)
+    job = jobs.claim("w", lease_s=-1)
+    assert jobs.delete(job.id).state == jobs.delete(job.id).state == "running"
+    assert not jobs.beat(job, lease_s=-1)
+    ends = {"complete": lambda: jobs.complete(job, OUTPUT), "fail": lambda: jobs.fail(job, {}), "stop": lambda: jobs.stop(job),
+            "release": lambda: jobs.release(job), "expire": jobs.expire}  # fmt: skip
+    assert ends[end]() in (None, False, [job.id]), "a clip that nobody wants is not kept"
+    for id in (waiting.id, job.id):
+        with pytest.raises(JobMissing):
+            jobs.get(id)
+        assert [event.kind for event in jobs.list_events(job=id)] == ["deleted"]
+
+
+def test_a_cancelled_job_whose_workers_died_is_cancelled_and_not_failed(jobs):
+    jobs.submit(ORDER)
+    for _ in range(2):
+        jobs.claim("w", lease_s=-1)
+        jobs.expire()
+    job = jobs.claim("w", lease_s=-1)
     jobs.cancel(job.id)
-    jobs.delete(job.id)
-    with pytest.raises(JobMissing):
-        jobs.get(job.id)
+    jobs.expire()
+    assert jobs.get(job.id).state == "cancelled"
+
+
+def test_the_oldest_clips_go_first_and_what_waits_or_runs_never(jobs, monkeypatch):
+    now = iter(range(1000, 2000))
+    monkeypatch.setattr(store, "read_time_s", lambda: next(now))
+    done = [finish(jobs, f"{number}.mp4") for number in range(4)]
+    running, waiting = jobs.submit(ORDER).id, jobs.submit(ORDER).id
+    assert jobs.claim("w").id == running
+    assert jobs.forget_outlived(before_s=0) == []
+    assert jobs.forget_outlived(before_s=0, most_bytes=3 * OUTPUT.size_bytes) == ["0.mp4"]
+    assert jobs.forget_outlived(before_s=jobs.get(done[1]).ended_s + 0.5) == ["1.mp4"]
+    assert jobs.forget_outlived(before_s=0, most_bytes=1) == ["2.mp4"], "the newest is kept, however large"
+    assert {job.id for job in jobs.list_jobs()} == {done[3], running, waiting}
+    jobs.forget_events(before_s=5000)
+    assert {event.job for event in jobs.list_events()} == {done[3], running, waiting}
+
+
+def finish(jobs, name: str) -> str:
+    jobs.submit(ORDER)
+    job = jobs.claim("w")
+    jobs.complete(job, Output(name, "", OUTPUT.size_bytes, {}))
+    return job.id
 
 
 def test_events_rise_and_can_be_had_from_any_point_on(jobs):
@@ -324,13 +366,84 @@ def test_a_file_that_is_no_store_is_refused_and_left(tmp_path, data):
     assert path.read_bytes() == data
 
 
-def test_a_store_of_another_version_is_refused(tmp_path):
+@pytest.mark.parametrize("version", [-1, 0, VERSION + 1])
+def test_a_store_of_a_version_that_is_not_known_is_refused_and_left(tmp_path, version):
     path = tmp_path / "jobs.sqlite"
     Store(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match="version 99"):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=f"version {version}"):
         Store(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("*.v*")) == []
+
+
+def test_a_store_of_the_first_version_becomes_todays_and_is_kept_as_it_was(tmp_path):
+    path = tmp_path / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        for statement in SCHEMA.replace(", wants_delete INTEGER NOT NULL DEFAULT 0", "").split(";"):
+            db.execute(statement)
+        db.execute("INSERT INTO jobs (id, state, place, priority, knobs, picture, title, digest, created_s) "
+                   "VALUES ('old', 'queued', 1, 0, '{}', 'p', 't', 'd', 0)")  # fmt: skip
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    jobs, other = Store(path), Store(path)
+    assert jobs.claim("w").id == "old"
+    assert jobs.delete("old").state == "running"
+    jobs.stop(jobs.get("old"))
+    assert jobs.list_jobs() == other.list_jobs() == []
+    copies = [place.name for place in tmp_path.iterdir() if place.name.startswith("jobs.sqlite.")]
+    assert copies == ["jobs.sqlite.v1"]
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite.v1")) as db:
+        assert db.execute("SELECT id, state FROM jobs").fetchall() == [("old", "queued")]
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    jobs.close()
+    other.close()
+
+
+def test_a_store_without_room_says_so_and_goes_on_once_there_is_some(jobs):
+    job = jobs.submit(ORDER)
+    pages = jobs._db.execute("PRAGMA page_count").fetchone()[0]
+    jobs._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(DiskFull, match="No room is left for the jobs"):
+        for _ in range(1000):
+            jobs.submit(Order({"title": "x" * 2000}, "p"))
+    waiting = jobs.count()["queued"]
+    assert jobs.check() and jobs.get(job.id).state == "queued", "what was there is there"
+    jobs._db.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    jobs.submit(ORDER)
+    assert jobs.count() == {"queued": waiting + 1}
+
+
+def test_a_store_that_another_process_holds_is_refused_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "BUSY_MS", 50)
+    path = tmp_path / "jobs.sqlite"
+    jobs = Store(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked by another process"):
+            jobs.submit(ORDER)
+        with pytest.raises(StoreError, match="locked"):
+            Store(path)
+        assert jobs.list_jobs() == []
+    jobs.submit(ORDER)
+    jobs.close()
+
+
+def test_a_store_that_breaks_under_whoever_has_it_open_is_said(tmp_path):
+    path = tmp_path / "jobs.sqlite"
+    with closing(Store(path)) as jobs:
+        for _ in range(200):
+            jobs.submit(Order({"title": "x" * 2000}, "p"))
+    jobs = Store(path)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+    for ask in (jobs.list_jobs, lambda: jobs.submit(ORDER), lambda: jobs.claim("w"), jobs.list_events, jobs.expire):
+        with pytest.raises(StoreError, match="cannot be read or written"):
+            ask()
+    jobs.close()
 
 
 def test_a_change_that_breaks_off_changes_nothing(jobs):
@@ -368,9 +481,9 @@ def test_what_was_made_of_a_clip_is_kept_and_goes_with_it(tmp_path):
     small = folder.pictures / f"{picture}.320.jpg"
     for place in (clip, other, still, small):
         place.write_bytes(b"x")
-    assert folder.sweep([clip.name], [picture], old_s=-1) == [other.name]
+    assert folder.list_old([clip.name], [picture], old_s=-1) == [other]
     folder.remove_output(clip.name)
-    assert list(folder.outputs.iterdir()) == []
+    assert list(folder.outputs.iterdir()) == [other]
     assert small.exists()
 
 
@@ -381,10 +494,10 @@ def test_words_find_jobs_whatever_their_accents_and_wildcards_are_letters(jobs):
     assert jobs.list_jobs(words=["_"], newest_first=False)[0].id == ids[0]  # every id holds one
 
 
-def test_what_no_job_names_is_swept_once_it_is_old(tmp_path):
+def test_what_no_job_names_is_found_once_it_is_old(tmp_path):
     folder = Folder(tmp_path / "data").make()
     kept, lost = folder.place_output(".mp4"), folder.place_output(".mp4")
     for place in (kept, lost):
         place.write_bytes(b"x")
-    assert folder.sweep([kept.name], []) == []
-    assert folder.sweep([kept.name], [], old_s=-1) == [lost.name]
+    assert folder.list_old([kept.name], []) == []
+    assert folder.list_old([kept.name], [], old_s=-1) == [lost]

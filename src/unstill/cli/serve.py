@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from pathlib import Path
+from typing import Any
 
 import click
 
+from unstill import values
 from unstill.cli import options, output
 from unstill.cli.help import Command
+from unstill.errors import Cancelled, RequestError
 
 KEY = "UNSTILL_KEY"
+
+
+def read_size(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Read a number of bytes."""
+    try:
+        return None if value is None else int(values.byte_count(0, 10**15)(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(cls=Command)
@@ -25,45 +37,66 @@ KEY = "UNSTILL_KEY"
 @click.option(
     "--keep-days", default=30.0, type=click.FloatRange(0.001, 3650), metavar="N", help="Days that clips are kept. [default: 30]"
 )
+@click.option(
+    "--keep-bytes",
+    callback=read_size,
+    metavar="SIZE",
+    help="Bytes of clips that are kept; the oldest go first.\n[default: no limit]",
+)
+@click.option(
+    "--keep-free", default="1GB", callback=read_size, metavar="SIZE",
+    help="Take no jobs while less than this is free on the disk.\n[default: 1GB]",
+)  # fmt: skip
 @options.debug
-def serve(host: str, port: int, data: str | None, devices: tuple[str, ...], queue: int, keep_days: float, debug: bool) -> None:
+def serve(host: str, port: int, data: str | None, queue: int, debug: bool, devices: tuple[str, ...], **kept: Any) -> None:
     """Serve clips over HTTP: /v1/videos, as OpenAI's client and others speak it.
 
     Jobs are on disk before they are accepted; a restart goes on with them. Any address but this machine's own needs a
     key in the variable UNSTILL_KEY.
     """
-    from unstill.errors import RequestError
-
     key = os.environ.get(KEY) or None
     if key is None and not is_loopback(host):
         raise RequestError(f"{host} can be reached by others, and no key is set", hint=f"{KEY}=… unstill serve --host {host}")
     try:
-        import uvicorn
-
         from unstill.studio.app import make_app
+        from unstill.studio.server import Leave, Server, allow_files, listen
         from unstill.studio.service import Service
     except ModuleNotFoundError as error:
         raise RequestError(f"Serving needs {error.name}", hint="pip install 'unstill[serve]'") from None
     from unstill.jobs.files import Folder, hold_folder
     from unstill.jobs.store import Store
     from unstill.studio.planner import Planner
-    from unstill.studio.workers import Workers
+    from unstill.studio.workers import Keeping, Workers
 
-    folder = Folder(find_data() if data is None else Path(data)).make()
-    with hold_folder(folder, f"process {os.getpid()} at http://{host}:{port}"):
+    keeping = Keeping(kept["keep_days"], kept["keep_bytes"], kept["keep_free"])
+    folder, leave = Folder(find_data() if data is None else Path(data)).make(), Leave()
+    allow_files()
+    with listen(host, port) as line, hold_folder(folder, f"process {os.getpid()} at {show_url(host, line)}"), leave.heard():
         store = Store(folder.store)
-        workers = Workers(folder, store, devices or find_devices(), keep_s=keep_days * 86_400)
+        workers = Workers(folder, store, devices or find_devices(), keeping)
+        planner = Planner(folder, (workers.devices or ["auto"])[0])
+        service = Service(folder, store, queue, keeping.days * 86_400, planner=planner, is_ready=lambda: workers.is_alive,
+                          free_bytes=keeping.free_bytes)  # fmt: skip
+
+        def leaving() -> None:
+            service.listeners.close()
+            workers.ask_to_leave()
+
         workers.start()
-        planner = Planner(folder, workers.devices[0])
-        service = Service(folder, store, queue, workers.keep_s, planner=planner, is_ready=lambda: workers.is_alive)
-        output.say(f"http://{host}:{port} (and /v1/videos), working on {', '.join(workers.devices)}, jobs in {folder.root}")
+        output.say(f"{show_url(host, line)} (and /v1/videos), working on {', '.join(workers.devices)}, jobs in {folder.root}")
         try:
-            uvicorn.run(make_app(service, host, key), host=host, port=port, log_level="debug" if debug else "warning",
-                        timeout_graceful_shutdown=5, h11_max_incomplete_event_size=65_536)  # fmt: skip
+            Server(make_app(service, host, key), leave, leaving, is_loud=debug).run([line])
         finally:
             planner.close()
-            workers.stop()
+            workers.stop(is_hurried=lambda: leave.is_hurried)
             store.close()
+    if leave.is_hurried:
+        raise Cancelled("Left at once; the jobs that ran wait again")
+
+
+def show_url(host: str, line: socket.socket) -> str:
+    """Write where the server is."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{line.getsockname()[1]}"
 
 
 def is_loopback(host: str) -> bool:

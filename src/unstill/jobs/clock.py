@@ -1,4 +1,4 @@
-"""Time for leases: seconds since the machine started, which no one can set; and the day's time, for people."""
+"""Time for leases: seconds for which the machine has run, which no one can set; and the day's time, for people."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def read_lease_s() -> float:
-    """Give seconds that never jump and go on while the machine sleeps; after a restart they begin anew."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    """Give seconds that never jump, the same to all processes; after a restart they begin anew.
+
+    They stand still while the machine sleeps, as its workers do: nobody's lease is over for a closed lid.
+    """
+    return time.monotonic()
 
 
 def read_boot() -> str:

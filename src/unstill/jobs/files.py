@@ -9,18 +9,20 @@ It does not know what a job is.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unstill.errors import PictureError, StoreError
+from unstill.errors import DiskFull, PictureError, StoreError
 
 ASIDE = ".part-"  # how the names of files begin that are not whole yet
 OLD_S = 3600.0  # a file that has not been whole for so long never will be
@@ -82,9 +84,13 @@ class Folder:
     def publish(self, place: Path, data: bytes) -> None:
         """Write a file whole or not at all."""
         aside = place.with_name(f"{ASIDE}{secrets.token_hex(8)}")
-        write_through(aside, data)
-        aside.replace(place)
-        flush_folder(place.parent)
+        try:
+            write_through(aside, data)
+            with explained():
+                aside.replace(place)
+                flush_folder(place.parent)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def find_picture(self, name: str) -> Path:
         """Give the place of a kept picture; names are digests, so that none of them leads elsewhere."""
@@ -105,17 +111,20 @@ class Folder:
         for place in self.list_outputs(name):
             place.unlink(missing_ok=True)
 
-    def sweep(self, outputs: Iterable[str], pictures: Iterable[str], old_s: float = OLD_S) -> list[str]:
-        """Remove what no job names and is not under way any more; give the names."""
+    def count_free_bytes(self) -> int:
+        """Say how much room is left on the disk."""
+        return shutil.disk_usage(self.root).free
+
+    def list_old(self, outputs: Iterable[str], pictures: Iterable[str], old_s: float = OLD_S) -> list[Path]:
+        """List files that no job names and that nothing has changed for long; what lies beside a clip is named with it."""
         known = {first_word(name) for name in (*outputs, *pictures)}
-        gone = []
+        old = []
         for folder, kept_s in ((self.outputs, old_s), (self.pictures, old_s * WAITS), (self.previews, old_s)):
             for place in folder.iterdir():
                 with suppress(FileNotFoundError):
                     if first_word(place.name) not in known and time.time() - place.stat().st_mtime > kept_s:
-                        place.unlink()
-                        gone.append(place.name)
-        return gone
+                        old.append(place)
+        return old
 
 
 def first_word(name: str) -> str:
@@ -144,9 +153,22 @@ def hold_folder(folder: Folder, told: str) -> Iterator[None]:
         file.close()
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say what a failure of the disk means for whoever asked."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "free some space; what waits goes on then"
+            raise DiskFull("No room is left on the disk that holds the jobs", hint=hint) from None
+        hint = "look at the disk that holds the jobs"
+        raise StoreError(f"A file cannot be kept: {error.strerror or error}", hint=hint) from None
+
+
 def write_through(path: Path, data: bytes) -> None:
     """Write a new file, down to the disk."""
-    with path.open("xb") as file:
+    with explained(), path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -12,33 +12,20 @@ import sqlite3
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from unstill.errors import JobConflict, JobMissing, LostClaim, QueueFull, StoreError
 from unstill.jobs.clock import read_boot, read_lease_s, read_time_s
 from unstill.jobs.records import FIELDS, Event, Job, Order, Output, read_job, to_plain
+from unstill.jobs.schema import explain, prepare
 from unstill.jobs.states import CANCELLED, COMPLETED, FAILED, FINAL, QUEUED, RUNNING, list_origins
 
-VERSION = 1
 BUSY_MS = 10_000  # a writer waits for another so long
 MOST_ATTEMPTS = 3
 LEASE_S = 30.0
-SCHEMA = """
-CREATE TABLE jobs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, place REAL NOT NULL,
-    priority INTEGER NOT NULL, knobs TEXT NOT NULL, picture TEXT NOT NULL, title TEXT NOT NULL, key TEXT UNIQUE,
-    digest TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, claim INTEGER NOT NULL DEFAULT 0, worker TEXT, boot TEXT,
-    lease_until_s REAL, wants_cancel INTEGER NOT NULL DEFAULT 0, stage TEXT NOT NULL DEFAULT '',
-    progress REAL NOT NULL DEFAULT 0, created_s REAL NOT NULL, started_s REAL, ended_s REAL, output TEXT, output_sha256 TEXT,
-    output_bytes INTEGER, report TEXT, error TEXT
-) STRICT;
-CREATE INDEX jobs_by_state ON jobs (state, priority DESC, place);
-CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, at_s REAL NOT NULL, kind TEXT NOT NULL,
-    data TEXT NOT NULL) STRICT;
-CREATE INDEX events_by_job ON events (job, id);
-"""
+DELETED = "deleted"  # the last event of a job that is no more
 
 
 class Store:
@@ -65,14 +52,7 @@ class Store:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {BUSY_MS}", "foreign_keys = ON"):
             self._db.execute(f"PRAGMA {pragma}")
         with self._change():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version != VERSION:
-                raise StoreError(f"{self.path} is of version {version}, and this unstill knows {VERSION}",
-                                 hint="use the unstill that made it, or give another folder")  # fmt: skip
+            prepare(self._db, self.path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -83,16 +63,26 @@ class Store:
     def _change(self) -> Iterator[None]:
         """Do all of it or nothing; one writer at a time."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
             except BaseException as error:
                 if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
-                    self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.OperationalError):
-                    raise StoreError(f"The jobs cannot be written: {error}", hint="free some space") from None
+                    with suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise explain(error) from error
                 raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read with a right explanation of what goes wrong."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise explain(error) from error
 
     def _note(self, job: str, kind: str, data: Mapping[str, Any] | None = None) -> None:
         self._db.execute("INSERT INTO events (job, at_s, kind, data) VALUES (?, ?, ?, ?)",
@@ -124,7 +114,7 @@ class Store:
 
     def get(self, id: str) -> Job:
         """Give a job."""
-        with self._lock:
+        with self._reading():
             row = self._db.execute(f"SELECT {', '.join(FIELDS)} FROM jobs WHERE id = ?", (id,)).fetchone()
         if row is None:
             raise JobMissing(f"There is no job {id!r}")
@@ -153,18 +143,18 @@ class Store:
             values.append(word)
         order = "DESC" if newest_first else "ASC"
         query = f"SELECT {', '.join(FIELDS)} FROM jobs WHERE {' AND '.join(where)} ORDER BY number {order} LIMIT ?"
-        with self._lock:
+        with self._reading():
             return [read_job(row) for row in self._db.execute(query, (*values, limit))]
 
     def list_queue(self) -> list[str]:
         """List the jobs that wait, the next one first."""
-        with self._lock:
+        with self._reading():
             rows = self._db.execute("SELECT id FROM jobs WHERE state = ? ORDER BY priority DESC, place", (QUEUED,))
             return [row["id"] for row in rows]
 
     def count(self) -> dict[str, int]:
         """Count jobs by state."""
-        with self._lock:
+        with self._reading():
             return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
 
     def cancel(self, id: str) -> Job:
@@ -215,15 +205,46 @@ class Store:
             self._note(id, "moved")
 
     def delete(self, id: str) -> Job:
-        """Forget a job that has ended; what it was is given, so that its files can go."""
+        """Forget a job: at once, or where it runs as soon as it has ended, however it ends and whoever is still there then.
+
+        What it was is given, so that its files can go; where it still runs, they are not yet there to go.
+        """
         with self._change():
             job = self.get(id)
-            if job.state not in FINAL:
-                raise JobConflict(f"The job is {job.state}", hint="cancel it first")
-            self._db.execute("DELETE FROM jobs WHERE id = ?", (id,))
-            self._db.execute("DELETE FROM events WHERE job = ?", (id,))
-            self._note(id, "deleted")
-            return job
+            if job.state != RUNNING:
+                self._forget(id)
+                return job
+            if not job.wants_cancel:
+                self._note(id, "cancelling")
+            self._db.execute("UPDATE jobs SET wants_cancel = 1, wants_delete = 1 WHERE id = ?", (id,))
+            return self.get(id)
+
+    # What is forgotten in time.
+
+    def forget_outlived(self, before_s: float, most_bytes: int | None = None) -> list[str]:
+        """Forget jobs that ended before a time, and the oldest clips past so many bytes, but never the newest of all.
+
+        The names of their clips are given, so that these can go.
+        """
+        query = f"""SELECT id, output FROM (SELECT *, row_number() OVER newest AS age, sum(output_bytes) OVER newest AS bytes
+            FROM jobs WHERE state IN ({", ".join("?" * len(FINAL))}) WINDOW newest AS (ORDER BY ended_s DESC, number DESC))
+            WHERE ended_s < ? OR (output IS NOT NULL AND bytes > ? AND age > 1)"""
+        with self._change():
+            rows = self._db.execute(query, (*FINAL, before_s, most_bytes or 2**62)).fetchall()
+            for row in rows:
+                self._forget(row["id"])
+        return [row["output"] for row in rows if row["output"] is not None]
+
+    def list_names(self) -> tuple[list[str], list[str]]:
+        """List the clips and the pictures that jobs name."""
+        with self._reading():
+            outputs = [row[0] for row in self._db.execute("SELECT output FROM jobs WHERE output IS NOT NULL")]
+            return outputs, [row[0] for row in self._db.execute("SELECT DISTINCT picture FROM jobs")]
+
+    def forget_events(self, before_s: float) -> None:
+        """Forget what happened before a time to jobs that are no more."""
+        with self._change():
+            self._db.execute("DELETE FROM events WHERE at_s < ? AND job NOT IN (SELECT id FROM jobs)", (before_s,))
 
     # What workers do.
 
@@ -238,7 +259,7 @@ class Store:
             ).fetchone()
             if row is None:
                 return None
-            self._note(row["id"], RUNNING, {"worker": worker})
+            self._note(row["id"], RUNNING)
             return self.get(row["id"])
 
     def beat(
@@ -253,15 +274,15 @@ class Store:
                 self._note(job.id, "progress", {"stage": stage, "progress": round(progress, 4), "preview": preview or None})
             return not self.get(job.id).wants_cancel
 
-    def complete(self, job: Job, output: Output) -> None:
-        """Publish the clip: from here on the job is done, whatever happens."""
+    def complete(self, job: Job, output: Output) -> bool:
+        """Publish the clip: from here on the job is done, whatever happens. Say whether anybody still wants it."""
         with self._change():
             self._hold(job)
             self._db.execute(
                 "UPDATE jobs SET output = ?, output_sha256 = ?, output_bytes = ?, report = ?, progress = 1 WHERE id = ?",
                 (output.name, output.sha256, output.size_bytes, json.dumps(to_plain(output.report), allow_nan=False), job.id),
             )
-            self._end(job.id, COMPLETED)
+            return self._end(job.id, COMPLETED)
 
     def fail(self, job: Job, error: Mapping[str, Any]) -> None:
         """End a job that cannot be made; one that may be retried waits again, until it was tried too often."""
@@ -289,12 +310,13 @@ class Store:
         """Take jobs back whose workers no longer give a sign, or of whom it is known that they are gone."""
         with self._change():
             running = self._db.execute(
-                "SELECT id, attempts, worker, lease_until_s < ? OR boot != ? AS is_over FROM jobs WHERE state = ?",
+                "SELECT id, attempts, worker, wants_cancel, lease_until_s < ? OR boot != ? AS is_over FROM jobs "
+                "WHERE state = ?",
                 (read_lease_s(), read_boot(), RUNNING),
             )
             rows = [row for row in running.fetchall() if row["is_over"] or is_gone(row["worker"])]
             for row in rows:
-                if row["attempts"] >= MOST_ATTEMPTS:
+                if row["attempts"] >= MOST_ATTEMPTS and not row["wants_cancel"]:
                     message = f"its worker died or hung {row['attempts']} times"
                     self._end(row["id"], FAILED, {"code": "worker_lost", "message": message, "retryable": True})
                 else:
@@ -304,18 +326,18 @@ class Store:
     def list_events(self, after: int = 0, job: str | None = None, limit: int = 500) -> list[Event]:
         """List what happened after an event, of one job or of all."""
         where, values = ("id > ? AND job = ?", (after, job)) if job is not None else ("id > ?", (after,))
-        with self._lock:
+        with self._reading():
             rows = self._db.execute(f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT ?", (*values, limit)).fetchall()
         return [Event(row["id"], row["job"], row["at_s"], row["kind"], json.loads(row["data"])) for row in rows]
 
     def find_last_event(self) -> int:
         """Give the number of the last event, or 0."""
-        with self._lock:
+        with self._reading():
             return int(self._db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
 
     def check(self) -> bool:
         """Say whether the file is whole."""
-        with self._lock:
+        with self._reading():
             return bool(self._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
 
     def _hold(self, job: Job) -> None:
@@ -334,13 +356,23 @@ class Store:
         )
         self._note(id, QUEUED)
 
-    def _end(self, id: str, state: str, error: Mapping[str, Any] | None = None) -> None:
-        self._db.execute(
-            "UPDATE jobs SET state = ?, ended_s = ?, worker = NULL, lease_until_s = NULL, stage = '', error = ? WHERE id = ?",
+    def _end(self, id: str, state: str, error: Mapping[str, Any] | None = None) -> bool:
+        """End a job; say whether it is still there, since somebody may have wished it away while it ran."""
+        row = self._db.execute(
+            "UPDATE jobs SET state = ?, ended_s = ?, worker = NULL, lease_until_s = NULL, stage = '', error = ? WHERE id = ? "
+            "RETURNING wants_delete",
             (state, read_time_s(), json.dumps(dict(error)) if error else None, id),
-        )
+        ).fetchone()
         self._db.execute("DELETE FROM events WHERE job = ? AND kind = 'progress'", (id,))  # nobody needs them again
         self._note(id, state, error)
+        if row["wants_delete"]:
+            self._forget(id)
+        return not row["wants_delete"]
+
+    def _forget(self, id: str) -> None:
+        self._db.execute("DELETE FROM jobs WHERE id = ?", (id,))
+        self._db.execute("DELETE FROM events WHERE job = ?", (id,))
+        self._note(id, DELETED)
 
 
 def strip_marks(text: str) -> str:

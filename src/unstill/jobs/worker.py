@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sqlite3
+import sys
 import threading
 import time
 import traceback
@@ -23,7 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from unstill.artifacts import Progress, Step
-from unstill.errors import Cancelled, LostClaim, RequestError, StoreError, UnstillError
+from unstill.errors import Cancelled, DiskFull, LostClaim, RequestError, StoreError, UnstillError
 from unstill.jobs.files import ASIDE, Folder, hash_file
 from unstill.jobs.records import Job, Output
 from unstill.jobs.store import LEASE_S, Store
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 KEEP_EVERY_S = 5.0  # between two steps that are kept to go on from
 SHOW_EVERY_S = 0.5  # between two previews
 IDLE_S = 0.25  # between two looks into an empty queue
+PAUSE_S = 5.0  # before the disk is tried again that was full
 SHARES = {"prepare": 0.02, "load": 0.05, "sample": 0.75, "decode": 0.10, "check": 0.04, "write": 0.04}  # of a job's progress
 SUFFIXES = {"auto": ".mp4", "mp4": ".mp4", "webm": ".webm", "gif": ".gif", "webp": ".webp", "apng": ".apng"}
 
 
-def name_worker(device: str) -> str:
-    """Name this process."""
-    return f"{os.getpid()}@{device}"
+def name_worker(device: str, pid: int | None = None) -> str:
+    """Name a process, or this one."""
+    return f"{pid or os.getpid()}@{device}"
 
 
 def is_gone(worker: str) -> bool:
@@ -57,24 +58,49 @@ def is_gone(worker: str) -> bool:
 class Worker:
     """A claim at a time, with heartbeats while it lasts."""
 
-    def __init__(self, folder: Folder, device: str, lease_s: float = LEASE_S, parent: int | None = None) -> None:
-        self.parent = parent
+    def __init__(
+        self, folder: Folder, device: str, lease_s: float = LEASE_S, parent: int | None = None, signs: int | None = None
+    ) -> None:
+        self.parent, self._signs = parent, signs
         self.folder, self.device, self.lease_s = folder, device, lease_s
         self.store, self.name = Store(folder.store), name_worker(device)
         self.leaves = False  # no Event: a signal that comes while one is waited for would wait for itself
         self._keep: Keep | None = None  # the model stays loaded from job to job
+        self._trouble = ""
 
     def run(self, most: int | None = None) -> None:
         """Work until told to leave, or until so many jobs were claimed."""
         done = 0
         while not self.is_leaving and (most is None or done < most):
-            job = self.store.claim(self.name, self.lease_s)
+            self.sign()
+            try:
+                job = self.store.claim(self.name, self.lease_s)
+                if job is None:
+                    self.store.expire(is_gone)
+            except (DiskFull, StoreError) as error:
+                self._wait_out(error)
+                continue
             if job is None:
-                self.store.expire(is_gone)
                 time.sleep(IDLE_S)
                 continue
             done += 1
             self.work(job)
+
+    def sign(self) -> None:
+        """Give a sign of life to whoever started this process; one that gives none is replaced."""
+        if self._signs is not None:
+            with suppress(OSError):  # nobody listens any more, or has not for long
+                os.write(self._signs, b".")
+
+    def _wait_out(self, error: UnstillError) -> None:
+        """Wait a while for room on the disk, or for whoever has the store; what is the matter is said once."""
+        if self._trouble != error.code:
+            print(f"{self.name} waits: {error}", file=sys.stderr, flush=True)
+        self._trouble = error.code
+        end = time.monotonic() + PAUSE_S
+        while time.monotonic() < end and not self.is_leaving:
+            self.sign()
+            time.sleep(IDLE_S)
 
     @property
     def is_leaving(self) -> bool:
@@ -86,9 +112,15 @@ class Worker:
         hearing = Hearing(self, job)
         try:
             with hearing.beating():
-                self.store.complete(job, self.make(job, hearing))
+                output = self.make(job, hearing)
+                if not self._insist(partial(self.store.complete, job, output)):
+                    self.folder.remove_output(output.name)  # it was deleted meanwhile
+                self._trouble = ""
         except LostClaim:
             return  # another worker has it: what was made here is swept
+        except DiskFull as error:  # no fault of the job's: it waits, as all others do
+            self._try_to(self.store.release, job)
+            self._wait_out(error)
         except Cancelled:
             self._try_to(self.store.stop if hearing.is_cancelled else self.store.release, job)
         except UnstillError as error:
@@ -101,8 +133,18 @@ class Worker:
             self.folder.place_preview(job.id).unlink(missing_ok=True)
 
     def _try_to(self, end: Callable[[Job], None], job: Job) -> None:
-        with suppress(LostClaim):
-            end(job)
+        with suppress(LostClaim, DiskFull, StoreError):  # who leaves meanwhile leaves the job to those who find it
+            self._insist(partial(end, job))
+
+    def _insist(self, change: Callable[[], bool | None]) -> bool | None:
+        """Change the store, however long its disk is full or another process has it."""
+        while True:
+            try:
+                return change()
+            except (DiskFull, StoreError) as error:
+                if self.is_leaving:
+                    raise
+                self._wait_out(error)
 
     def make(self, job: Job, hearing: Hearing) -> Output:
         """Make the clip and write it under a name of its own."""
@@ -175,6 +217,7 @@ class Hearing:
     def _beat(self) -> None:
         told = -1.0
         while not self._over.wait(min(1.0, self.worker.lease_s / 4)):
+            self.worker.sign()
             progress = self._progress if self._progress != told else None
             told = self._progress
             try:
@@ -182,7 +225,7 @@ class Hearing:
             except LostClaim:
                 self.is_lost = True
                 return
-            except (StoreError, sqlite3.Error):  # locked for long, or a full disk: while the lease lasts, the next may be heard
+            except (DiskFull, StoreError):  # while the lease lasts, the next may be heard
                 continue
             self.is_cancelled = self.is_cancelled or not goes_on
 
@@ -195,8 +238,9 @@ def main() -> None:
     parser.add_argument("--lease-s", type=float, default=LEASE_S)
     parser.add_argument("--most", type=int, help="leave after so many jobs")
     parser.add_argument("--parent", type=int, help="leave when this process, which started it, is gone")
+    parser.add_argument("--signs", type=int, help="an open file that signs of life are written to")
     asked = parser.parse_args()
-    worker = Worker(Folder(asked.folder).make(), asked.device, asked.lease_s, asked.parent)
+    worker = Worker(Folder(asked.folder).make(), asked.device, asked.lease_s, asked.parent, asked.signs)
 
     def leave(number: int, frame: FrameType | None) -> None:
         worker.leaves = True

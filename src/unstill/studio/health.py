@@ -15,10 +15,9 @@ def healthz() -> Response:
 
 
 def readyz(request: Request) -> Response:
-    """Say whether jobs can be taken and made."""
-    service = service_of(request)
-    is_ready = service.is_ready() and service.store.count() is not None
-    return PlainTextResponse("ready\n" if is_ready else "no worker runs\n", status_code=200 if is_ready else 503)
+    """Say whether jobs can be taken and made, and if not, why."""
+    trouble = service_of(request).find_trouble()
+    return PlainTextResponse("ready\n" if trouble is None else f"{trouble}\n", status_code=200 if trouble is None else 503)
 
 
 def metrics(request: Request) -> Response:

@@ -36,6 +36,7 @@ async def create(request: Request) -> Response:
 async def submit(request: Request) -> tuple[Job, Sequence[str]]:
     """Make a job of a request; give it, and what should be said of it."""
     service, key = service_of(request), request.headers.get("idempotency-key")
+    await asyncio.to_thread(service.check_room, key)
     given = await read_fields(request)
     read_request(given.fields)  # before the picture, which takes longer to judge
     ticket = read_order(given.fields, await given.keep(service), key)
@@ -98,13 +99,11 @@ def retrieve(request: Request, id: str) -> Response:
 
 
 def delete(request: Request, id: str) -> Response:
-    """Delete a clip and its file; a job that has not ended is cancelled and deleted once it has."""
+    """Delete a clip and its file; a job that runs is cancelled, and deleted once it has ended."""
     service = service_of(request)
-    if service.store.get(id).state not in FINAL:
-        job = service.store.cancel(id)
-        if job.state not in FINAL:
-            return JSONResponse({"id": id, "object": "video.deleted", "deleted": False}, status_code=202)
     gone = service.store.delete(id)
+    if gone.state == RUNNING:
+        return JSONResponse({"id": id, "object": "video.deleted", "deleted": False}, status_code=202)
     if gone.output is not None:
         service.folder.remove_output(gone.output)
     return JSONResponse({"id": id, "object": "video.deleted", "deleted": True})

@@ -7,87 +7,175 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
+from unstill.errors import DiskFull, LostClaim, StoreError
 from unstill.jobs.clock import read_time_s
 from unstill.jobs.files import Folder
-from unstill.jobs.states import FINAL
+from unstill.jobs.states import RUNNING
 from unstill.jobs.store import LEASE_S, Store
-from unstill.jobs.worker import is_gone
+from unstill.jobs.worker import is_gone, name_worker
 
 LOOK_S = 0.5
-SWEEP_S = 300.0
+FORGET_S, SWEEP_S = 10.0, 300.0
+GRACE_S = 10.0  # for the step that is under way
+LONGEST_START_S = 120.0  # until the first sign of life: Python may come from a cold disk
 LONGEST_PAUSE_S = 30.0  # before a worker that dies at once is started again
+STEADY_S = 60.0  # a worker that lived so long did not die at once
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How long and how much is kept of what has ended, and what must stay free on the disk."""
+
+    days: float = 30.0
+    most_bytes: int | None = None  # of clips
+    free_bytes: int = 10**9  # with less, no new jobs are taken
 
 
 class Workers:
-    """Keep workers running, take back what dead ones held, and sweep what nobody names."""
+    """Keep workers running, take back what dead ones held, and forget what is kept no longer."""
 
-    def __init__(self, folder: Folder, store: Store, devices: Sequence[str], keep_s: float, lease_s: float = LEASE_S) -> None:
-        self.keep_s = keep_s
+    def __init__(
+        self, folder: Folder, store: Store, devices: Sequence[str], keeping: Keeping, lease_s: float = LEASE_S
+    ) -> None:
+        self.keeping = keeping
         self.folder, self.store, self.devices, self.lease_s = folder, store, devices, lease_s
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._deaths: dict[str, int] = dict.fromkeys(devices, 0)
-        self._not_before: dict[str, float] = dict.fromkeys(devices, 0.0)
+        self._running: dict[str, Running] = {}
         self._leaves = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._old: set[Path] = set()
+        self._told = ""
 
     def start(self) -> None:
         """Start all of them, and watch."""
         for device in self.devices:
-            self._start(device)
+            self._running[device] = Running(device, self.folder.root, self.lease_s)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Say whether any worker runs."""
-        return any(worker.poll() is None for worker in self._running.values())
+        """Say whether any worker runs and gives signs of life."""
+        return any(worker.is_alive for worker in self._running.values())
 
-    def stop(self, grace_s: float = 10.0) -> None:
-        """Ask them to end their step and give their jobs back; who does not within the grace is killed."""
+    def ask_to_leave(self) -> None:
+        """Let them end their step and give their jobs back, and start no more of them."""
         self._leaves.set()
-        self._thread.join()
         for worker in self._running.values():
-            worker.terminate()
+            worker.process.terminate()
+
+    def stop(self, grace_s: float = GRACE_S, is_hurried: Callable[[], bool] = lambda: False) -> None:
+        """Let all of them leave; who does not within the grace, or in a hurry, is killed, and its job waits again."""
+        self._leaves.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.ask_to_leave()  # those too that were started meanwhile
         end = time.monotonic() + grace_s
         for worker in self._running.values():
-            with suppress(subprocess.TimeoutExpired):
-                worker.wait(max(0.1, end - time.monotonic()))
-            if worker.poll() is None:
+            while worker.process.poll() is None and time.monotonic() < end and not is_hurried():
+                time.sleep(0.05)
+            if worker.process.poll() is None:
                 worker.kill()
-                worker.wait()
+                self._give_back(worker)
 
-    def _start(self, device: str) -> None:
-        words = [sys.executable, "-m", "unstill.jobs.worker", str(self.folder.root), "--device", device]
-        words += ["--lease-s", str(self.lease_s), "--parent", str(os.getpid())]
-        self._running[device] = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+    def _give_back(self, worker: Running) -> None:
+        """Let a job wait again whose worker was killed because the server leaves: it is no attempt."""
+        for job in self.store.list_jobs(limit=2**31, states=[RUNNING]):
+            if job.worker == name_worker(worker.device, worker.process.pid):
+                with suppress(LostClaim, DiskFull, StoreError):  # whoever serves the folder next finds it
+                    self.store.release(job)
 
     def _watch(self) -> None:
-        swept = time.monotonic()
+        last = {self.forget: time.monotonic(), self.sweep: time.monotonic()}
         while not self._leaves.wait(LOOK_S):
-            self.store.expire(is_gone)
-            for device in self.devices:
-                self._replace(device)
-            if time.monotonic() - swept > SWEEP_S:
-                swept = time.monotonic()
-                self.sweep()
+            try:
+                for worker in self._running.values():
+                    worker.look()
+                self.store.expire(is_gone)
+                for task, every_s in ((self.forget, FORGET_S), (self.sweep, SWEEP_S)):
+                    if time.monotonic() - last[task] > every_s:
+                        last[task] = time.monotonic()
+                        task()
+            except (OSError, DiskFull, StoreError) as error:  # no process, a full disk, a locked store: the next look may do
+                self._tell(error)
 
-    def _replace(self, device: str) -> None:
-        """Start a worker anew that has died, later each time it does so."""
-        if self._running[device].poll() is None:
-            return
-        if not self._not_before[device]:
-            self._deaths[device] += 1
-            self._not_before[device] = time.monotonic() + min(LONGEST_PAUSE_S, 0.2 * 2 ** self._deaths[device])
-        elif time.monotonic() > self._not_before[device]:
-            self._not_before[device] = 0.0
-            self._start(device)
+    def _tell(self, error: Exception) -> None:
+        if str(error) != self._told:
+            print(f"the watch over the workers goes on after: {error}", file=sys.stderr, flush=True)
+        self._told = str(error)
+
+    def forget(self) -> None:
+        """Forget ended jobs that were kept long enough, and the oldest clips past the bytes that may be kept."""
+        before_s = read_time_s() - self.keeping.days * 86_400
+        for name in self.store.forget_outlived(before_s, self.keeping.most_bytes):
+            self.folder.remove_output(name)
 
     def sweep(self) -> None:
-        """Forget jobs that were kept long enough, and remove files that no job names."""
-        for job in self.store.list_jobs(limit=2**31, states=FINAL):
-            if job.ended_s is not None and read_time_s() - job.ended_s > self.keep_s:
-                self.store.delete(job.id)  # its clip goes with the files that no job names
-        jobs = self.store.list_jobs(limit=2**31)
-        self.folder.sweep([job.output for job in jobs if job.output], [job.picture for job in jobs])
+        """Remove old files that no job names; twice in a row, since a clock that jumps makes everything look old."""
+        outputs, pictures = self.store.list_names()
+        old = set(self.folder.list_old(outputs, pictures))
+        for place in self._old & old:
+            place.unlink(missing_ok=True)
+        self._old = old
+        self.store.forget_events(read_time_s() - self.keeping.days * 86_400)
+
+
+class Running:
+    """A worker's process: started anew when it dies, later each time it does so, and killed when it hangs."""
+
+    def __init__(self, device: str, folder: Path, lease_s: float) -> None:
+        self.device, self.folder, self.lease_s = device, folder, lease_s
+        self._deaths, self._not_before = 0, 0.0
+        self._start()
+
+    def _start(self) -> None:
+        heard, signs = os.pipe()
+        os.set_blocking(heard, False)
+        os.set_blocking(signs, False)
+        words = [sys.executable, "-m", "unstill.jobs.worker", str(self.folder), "--device", self.device]
+        words += ["--lease-s", str(self.lease_s), "--parent", str(os.getpid()), "--signs", str(signs)]
+        try:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=[signs])
+        except OSError:
+            os.close(heard)
+            raise
+        finally:
+            os.close(signs)
+        self._signs = heard
+        self._started_at = time.monotonic()
+        self._heard_at = self._started_at + max(0.0, LONGEST_START_S - self.lease_s)
+
+    @property
+    def is_alive(self) -> bool:
+        """Say whether it runs and gives signs of life."""
+        return self.process.poll() is None and time.monotonic() - self._heard_at < self.lease_s
+
+    def look(self) -> None:
+        """Hear its signs; replace it if it is dead, kill it if it has given none for the time of a lease."""
+        with suppress(BlockingIOError):
+            while os.read(self._signs, 4096):
+                self._heard_at = time.monotonic()
+        if self.process.poll() is not None:
+            self._replace()
+        elif not self.is_alive:
+            print(f"{self.device}: the worker gave no sign for {self.lease_s:g} s and is replaced", file=sys.stderr, flush=True)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def _replace(self) -> None:
+        now = time.monotonic()
+        if not self._not_before:
+            self._deaths = 1 if now - self._started_at > STEADY_S else self._deaths + 1
+            self._not_before = now + min(LONGEST_PAUSE_S, 0.2 * 2**self._deaths)
+        elif now > self._not_before:
+            signs = self._signs
+            self._start()
+            os.close(signs)
+            self._not_before = 0.0
