@@ -20,6 +20,7 @@ import unstill
 from unstill.batch.items import Item, Model
 from unstill.batch.schedule import News
 from unstill.errors import MachineError, UnstillError
+from unstill.jobs.processors import share_processors
 
 MOST_DEATHS = 5  # one after the other, with nothing made in between, until a device is given up
 GRACE_S = 5.0  # for a worker with nothing to do to end
@@ -64,8 +65,6 @@ class Processes:
         self._early: list[News] = []  # what happened while something else was waited for
         self._is_leaving = False
         self._start_s = 0.0
-        on_cpu = sum(not device.startswith("cuda") for device in devices)
-        self._threads = max(1, (os.cpu_count() or 1) // max(on_cpu, 1))
 
     def __enter__(self) -> Processes:
         for post in self._posts:
@@ -152,9 +151,8 @@ class Processes:
         words = [sys.executable, "-m", "unstill.batch.worker", self._place, "--device", post.device]
         words += ["--parent", str(os.getpid())]
         paths = [str(Path(unstill.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}  # so that it is this very package
-        if not post.device.startswith("cuda"):
-            environment.setdefault("OMP_NUM_THREADS", str(self._threads))  # torch reads it when it is imported
+        # So that it is this very package, and that workers leave each other some processors.
+        environment = {**share_processors(len(self._posts)), "PYTHONPATH": os.pathsep.join(paths)}
         post.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None if self._debug else subprocess.DEVNULL,
             text=True, encoding="utf-8", errors="surrogateescape", env=environment,

@@ -15,6 +15,7 @@ from pathlib import Path
 from unstill.errors import DiskFull, LostClaim, StoreError
 from unstill.jobs.clock import read_time_s
 from unstill.jobs.files import Folder
+from unstill.jobs.processors import share_processors
 from unstill.jobs.states import RUNNING
 from unstill.jobs.store import LEASE_S, Store
 from unstill.jobs.worker import is_gone, name_worker
@@ -53,7 +54,7 @@ class Workers:
     def start(self) -> None:
         """Start all of them, and watch."""
         for device in self.devices:
-            self._running[device] = Running(device, self.folder.root, self.lease_s)
+            self._running[device] = Running(device, self.folder.root, self.lease_s, len(self.devices))
         self._thread.start()
 
     @property
@@ -126,8 +127,9 @@ class Workers:
 class Running:
     """A worker's process: started anew when it dies, later each time it does so, and killed when it hangs."""
 
-    def __init__(self, device: str, folder: Path, lease_s: float) -> None:
-        self.device, self.folder, self.lease_s = device, folder, lease_s
+    def __init__(self, device: str, folder: Path, lease_s: float, beside: int = 1) -> None:
+        """Start it; `beside` is how many share the processors, itself included."""
+        self.device, self.folder, self.lease_s, self.beside = device, folder, lease_s, beside
         self._deaths, self._not_before = 0, 0.0
         self._start()
 
@@ -138,7 +140,8 @@ class Running:
         words = [sys.executable, "-m", "unstill.jobs.worker", str(self.folder), "--device", self.device]
         words += ["--lease-s", str(self.lease_s), "--parent", str(os.getpid()), "--signs", str(signs)]
         try:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=[signs])
+            environment = share_processors(self.beside)
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=[signs], env=environment)
         except OSError:
             os.close(heard)
             raise
