@@ -10,6 +10,7 @@ import unstill
 KINDS = {"animate": "function", "UnstillError": "type"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["pass", "import unstill.generate, unstill.request"])
 def test_a_public_name_is_never_a_module(before):
     """A submodule of the same name would take its place once it is imported."""

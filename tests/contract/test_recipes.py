@@ -67,6 +67,7 @@ def test_every_recipe_has_both_spellings_and_is_run():
     assert sorted(MADE) == sorted([*NAMES, *(f"{name}_dropin" for name in NAMES)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_recipe_makes_its_files(newcomer, name):
     assert run(name, newcomer)[1] == MADE[name]
@@ -76,6 +77,7 @@ def test_recipes_are_short():
     assert all(len(path.read_text().splitlines()) <= 40 for path in RECIPES.glob("*.py"))
 
 
+@pytest.mark.slow
 def test_both_spellings_make_the_same_clip(newcomer):
     """The picture has the shape of the clip, so nothing is cropped in either."""
     ours = run("basic_clip", newcomer)[0]["clip"].frames

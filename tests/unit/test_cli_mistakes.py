@@ -25,7 +25,7 @@ def place(tmp_path, monkeypatch):
      (["animate", "x", "-Z"], "error: There is no option -Z of"), (["animate", "x", "--jsn"], "did you mean --json?"),
      (["animate", "--qqqqq", "x"], "hint: `unstill animate --help` lists the options"),
      (["amimate", "x"], "error: There is no command 'amimate'\nhint: did you mean `unstill animate`?"),
-     (["qqqqq"], "hint: there are animate, again, resume, explain"), (["photo.JPG"], "hint: unstill animate photo.JPG"),
+     (["qqqqq"], "hint: there are animate, batch, again, resume"), (["photo.JPG"], "hint: unstill animate photo.JPG"),
      (["\x1b[2J.png"], "There is no command '\\x1b[2J.png'\nhint: unstill animate PICTURE"), (["a\0b"], "There is no command 'a\\x00b'"),
      (["animate"], "error: `unstill animate` needs a PICTURE"), (["again", "x"], "error: `unstill again` needs a PICTURE"),
      (["animate", "a", "b"], "error: Got unexpected extra argument"), (["animate", "x", "--motion"], "'--motion' requires an argument"),

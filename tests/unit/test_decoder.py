@@ -16,6 +16,7 @@ def decode(vae, latents, frames_at_once):
     return decode_by_layers(vae.decoder, latents, bench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "rows", "columns"), [(5, 6, 9), (1, 4, 4), (14, 5, 3), (25, 3, 2)])
 @torch.no_grad()
 def test_any_chunk_gives_the_whole_to_the_last_digits_of_float64(frames, rows, columns):

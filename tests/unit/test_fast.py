@@ -89,6 +89,7 @@ def test_what_became_a_table_is_not_among_the_weights():
     assert after < before - 0.95 * tables + 7 / 9 * doubled  # sixteen cells in place of nine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "rows", "columns"), [(5, 6, 9), (1, 4, 4), (7, 6, 8), (25, 3, 2)])
 @torch.no_grad()
 def test_the_folded_decoder_is_the_decoder_whatever_the_chunk(frames, rows, columns):

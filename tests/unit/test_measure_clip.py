@@ -79,6 +79,7 @@ def test_a_push_in_is_not_called_soft_for_being_larger():
     assert [verdict.name for verdict in judge(changed(**{**pushed, "sharpness": 0.1}))] == ["soft"]
 
 
+@pytest.mark.slow
 def test_a_scene_of_level_layers_has_no_bands():
     """A sky, hills and water: from column to column little changes, and when a house leaves the frame even less."""
     layers = torch.linspace(0.2, 0.9, 288)[:, None].expand(288, 512) + 0.1 * (torch.arange(288)[:, None] % 40 < 20)

@@ -94,6 +94,7 @@ def test_nothing_to_see_gives_zeros():
     assert name_camera(flow, camera).word == "still"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "film"),
     [
@@ -121,6 +122,7 @@ def test_between_two_words_both_are_told():
     assert (found.word, found.other) == ("left", "down")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ground", [True, False])
 def test_words_mean_what_they_mean_in_the_worlds_of_the_recipe(ground):
     """Before a receding ground every word is found; before a wall an orbit looks like a walk, and so it is told."""

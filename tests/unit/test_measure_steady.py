@@ -32,6 +32,7 @@ def test_moving_alone_does_not_flicker():
     assert float(flicker.step_greys_P.abs().max()) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("greys", [1, 2, 5, 10])
 def test_a_flicker_of_the_whole_picture_is_measured_in_grey_levels(greys):
     flicker = flicker_of(CLIP + TURNS * greys / 2 / 255)

@@ -47,6 +47,7 @@ def work_of(engine, frames, rows, columns, branches=2):
     return Work(Size(8 * columns, 8 * rows), frames, branches, EACH, engine, has_kernels=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "rows", "columns", "branches"), STEPS)
 @pytest.mark.parametrize(
     ("engine", "rung"),
@@ -73,6 +74,7 @@ def test_a_step_holds_what_was_foreseen(unets, engine, rung, frames, rows, colum
     assert foreseen == pytest.approx(held.peak, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "rows", "columns"), DECODINGS)
 @pytest.mark.parametrize(
     ("engine", "chunk", "parked"),

@@ -22,6 +22,7 @@ def count(work):
     return counter.get_total_flops()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "rows", "columns"), [(14, 16, 24), (5, 32, 16)])
 def test_a_steps_work(frames, rows, columns):
     """Without what does not grow with the picture: tables, and keys of one token."""

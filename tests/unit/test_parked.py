@@ -10,6 +10,7 @@ from unstill.engine.parked import Lot, decode_parked
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parked", [1, 4, 7])
 @pytest.mark.parametrize("frames_at_once", [1, 3])
 @torch.no_grad()

@@ -60,6 +60,7 @@ def test_a_block_that_does_not_fit_is_an_error():
         lay_out([10, 30], 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["reference", "fast"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.1])
 @torch.no_grad()

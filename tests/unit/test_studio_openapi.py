@@ -18,8 +18,9 @@ from unstill.studio.shapes import show_video
 
 
 @pytest.fixture(scope="module")
-def described():
-    return make_app(Service(None, None, planner=None)).app.openapi()
+def described(tmp_path_factory):
+    folder = Folder(tmp_path_factory.mktemp("described")).make()
+    return make_app(Service(folder, Store(folder.store), planner=None)).app.openapi()
 
 
 def test_every_route_says_what_it_takes_and_answers(described):

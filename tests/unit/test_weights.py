@@ -61,6 +61,7 @@ def test_the_network_holds_what_the_file_holds(files, part):
     assert all(torch.equal(state[name], stored[name]) for name in stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("part", LOADERS)
 def test_both_layouts_load_to_the_same_tensors(tmp_path, part, layers):
