@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: help demo test check format bench soak docs clean
+.PHONY: help demo test thorough check format bench soak docs clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
@@ -21,11 +21,14 @@ demo: .venv/ready  ## animate a picture of examples/ and say where the clip is
 test: .venv/ready  ## everything that needs no GPU, under ten minutes on two cores
 	$(RUN) -m pytest -n 2 --dist worksteal
 
+thorough: .venv/ready  ## what takes long and shows what shorter tests show too
+	$(RUN) -m pytest -n 2 --dist worksteal -m thorough
+
 check: .venv/ready  ## lint, format, types, layers, fast tests, under a minute
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(RUN) -m pytest tests/unit tests/contract -n 2 -m 'not slow and not gpu and not browser'
+	@$(RUN) -m pytest tests/unit tests/contract -n 2 -m 'not slow and not gpu and not browser and not thorough'
 
 format: .venv/ready  ## put the code in order
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .

@@ -30,8 +30,8 @@ found and what is possible; `hint` is the next thing to try. This module knows n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class UnstillError(Exception):
@@ -192,3 +192,20 @@ class Cancelled(UnstillError):
     """The caller stopped the work."""
 
     code, exit_code, http_status, retryable = "cancelled", 130, 499, True
+
+
+def make_error(told: Mapping[str, Any], otherwise: type[UnstillError] = UnstillError) -> UnstillError:
+    """Make an error of what another process says of it: of the class with its code, if there is one."""
+    kind = list_codes().get(str(told.get("code")), otherwise)
+    message, hint = str(told.get("message") or "It failed, and no reason is given"), told.get("hint")
+    if issubclass(kind, RequestError):
+        return kind(told.get("problems") or message, hint=hint)
+    return kind(message, hint=hint)
+
+
+def list_codes(root: type[UnstillError] = UnstillError) -> dict[str, type[UnstillError]]:
+    """List all classes of errors by their codes."""
+    found = {root.code: root}
+    for kind in root.__subclasses__():
+        found |= list_codes(kind)
+    return found

@@ -105,6 +105,7 @@ def test_metadata_that_unpacks_to_more_than_it_is(tmp_path):
     assert slow(results) == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_largest_pictures_that_are_read_stay_within_the_memory(tmp_path):
     """Flat ones, as they are quick; what they take in memory does not depend on what they show."""

@@ -11,7 +11,7 @@ from unstill.errors import MachineError
 from unstill.runs import Runs
 
 TINY = {"size": "128x64", "frames": 3, "steps": 3, "seed": 5, "device": "cpu"}
-POINTS = 25  # of a run at which memory runs out; every one of them fails a run of its own
+POINTS = 9  # of a run at which memory runs out; every one of them fails a run of its own
 
 
 class Allocator(TorchDispatchMode):

@@ -72,7 +72,6 @@ def make_picture(rows, columns):
         (2, 25, 10, 22),
         (1, 14, 9, 15),
         (2, 3, 7, 5),
-        (1, 1, 8, 8),
         (2, 14, 1, 3),
     ],
 )
@@ -80,6 +79,13 @@ def test_the_unet_is_equal(pipeline, ours, clips, frames, rows, columns):
     """At any size, also where a side halves to an odd number."""
     inputs = make_unet_input(clips, frames, rows, columns)
     assert torch.equal(ours["unet"](*inputs), pipeline.unet(*inputs).sample)
+
+
+def test_the_unet_is_equal_for_a_single_frame(pipeline, ours):
+    """In float64: for one row of numbers kernels are chosen by processor and stride, and differ in the last bits of float32."""
+    inputs = [one.double() for one in make_unet_input(1, 1, 8, 8)]
+    mine, theirs = (copy.deepcopy(unet).double() for unet in (ours["unet"], pipeline.unet))
+    torch.testing.assert_close(mine(*inputs), theirs(*inputs).sample, rtol=1e-12, atol=1e-12)
 
 
 def test_the_unet_is_equal_with_several_tokens_and_noise_levels(pipeline, ours):

@@ -133,6 +133,7 @@ def test_what_an_operator_looks_at(server):
     assert http.get(f"{server.url}/nothing").json()["error"]["code"] == "not_found"
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_killed_goes_on_with_its_jobs(tmp_path):
     """kill -9 of the server in the middle of a clip: its worker finds itself alone, and the same folder served again makes it."""
     server = Server(tmp_path)

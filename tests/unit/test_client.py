@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from unstill.client import Client, Video
-from unstill.client.answers import list_codes, make_error, read_answer, read_events
+from unstill.client.answers import read_answer, read_events
 from unstill.client.transfer import MOST_BYTES, check_digest, read_picture, write_aside
 from unstill.errors import (
     JobConflict,
@@ -21,6 +21,8 @@ from unstill.errors import (
     ServerMissing,
     UnstillError,
     WriteError,
+    list_codes,
+    make_error,
 )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import unstill
 from unstill.batch.items import Item, Model
 from unstill.batch.schedule import News
-from unstill.errors import MachineError, UnstillError
+from unstill.errors import MachineError, make_error
 from unstill.jobs.processors import share_processors
 
 MOST_DEATHS = 5  # one after the other, with nothing made in between, until a device is given up
@@ -37,19 +37,6 @@ class Post:
     started: int = 0
     deaths: int = 0
     not_before: float = 0.0
-
-
-class Unfit(UnstillError):
-    """A worker cannot work here; carries what it said."""
-
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        super().__init__(str(told["error"]["message"]), hint=told["error"].get("hint"))
-        self.told = dict(told["error"])
-        self.exit_code = int(told["exit_code"])  # type: ignore[misc]
-
-    def to_dict(self) -> dict[str, object]:
-        """Give what the worker said."""
-        return self.told
 
 
 class Processes:
@@ -134,7 +121,7 @@ class Processes:
         """Make an event of what a worker said, or of its end."""
         kind = told["kind"]
         if kind == "unfit":
-            raise Unfit(told)
+            raise make_error(told["error"])
         if kind == "done" and not told["outcome"].get("error"):
             post.deaths = 0
         if kind == "gone":

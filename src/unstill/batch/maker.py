@@ -48,7 +48,7 @@ class Maker:
         try:
             files, _ = choose_model(Request.from_mapping(knobs), look_at_machine(self.device))
         except UnstillError as error:
-            return {"error": error.to_dict(), "exit_code": error.exit_code}
+            return {"error": error.to_dict()}
         return {"name": files.name, "family": files.family, "frames": files.frames, "identity": identify(files)}
 
     def make(self, order: Mapping[str, Any], watch: Watch = ignore) -> dict[str, Any]:

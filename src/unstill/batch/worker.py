@@ -56,7 +56,7 @@ def main() -> None:
     try:
         work(asked, leaving, answer)
     except UnstillError as error:
-        answer({"kind": "unfit", "error": error.to_dict(), "exit_code": error.exit_code})
+        answer({"kind": "unfit", "error": error.to_dict()})
     except BrokenPipeError:
         os._exit(0)  # nobody listens any more; what is half said is not said at exit
 

@@ -23,10 +23,10 @@ from urllib.parse import quote
 
 import httpx2
 
-from unstill.client.answers import Happening, make_error, read_answer, read_events
+from unstill.client.answers import Happening, read_answer, read_events
 from unstill.client.transfer import PictureSource, Tries, fetch, read_picture, write_aside
 from unstill.client.video import Video
-from unstill.errors import Cancelled, RequestError, ServerError
+from unstill.errors import Cancelled, RequestError, ServerError, make_error
 from unstill.formats import SUFFIXES
 
 __all__ = ["Client", "Video"]

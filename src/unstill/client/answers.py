@@ -18,6 +18,7 @@ from unstill.errors import (
     RequestError,
     ServerError,
     UnstillError,
+    make_error,
 )
 
 BY_STATUS: dict[int, type[UnstillError]] = {  # where the code is none of ours: of the server's guard, or of a proxy
@@ -47,23 +48,6 @@ def read_answer(answer: httpx2.Response) -> Any:
     if not isinstance(told, Mapping):
         told = {"message": f"{answer.url.host} answers {answer.status_code} {answer.reason_phrase}, and no JSON of ours"}
     raise make_error(told, BY_STATUS.get(answer.status_code, ServerError))
-
-
-def make_error(told: Mapping[str, Any], otherwise: type[UnstillError] = ServerError) -> UnstillError:
-    """Make an error of what a server or a job says of it: of the class with its code, if there is one."""
-    kind = list_codes().get(str(told.get("code")), otherwise)
-    message, hint = str(told.get("message") or "It failed, and no reason is given"), told.get("hint")
-    if issubclass(kind, RequestError):
-        return kind(told.get("problems") or message, hint=hint)
-    return kind(message, hint=hint)
-
-
-def list_codes(root: type[UnstillError] = UnstillError) -> dict[str, type[UnstillError]]:
-    """List all classes of errors by their codes."""
-    found = {root.code: root}
-    for kind in root.__subclasses__():
-        found |= list_codes(kind)
-    return found
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Happening]:
