@@ -87,3 +87,12 @@ def test_it_leaves_with_the_server_and_comes_back_for_another(purifier):
     purifier.close()
     assert process.returncode == 0
     assert purifier.purify(encode(smooth(), "PNG"))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])
+def test_formats_that_no_camera_or_browser_needs_are_refused_with_what_is_taken(purifier, kind):
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(out, kind)
+    with pytest.raises(PictureError, match=kind) as caught:
+        purifier.purify(out.getvalue())
+    assert "JPEG, PNG, WebP, AVIF" in str(caught.value.hint)

@@ -26,6 +26,7 @@ from unstill.errors import PictureError, StoreError, UnstillError
 MOST_BYTES = 32 * 2**20
 MOST_S = 10  # a 50-megapixel PNG takes 2 s
 MOST_MEMORY = 2 * 2**30
+TAKEN = ("JPEG", "PNG", "WebP", "AVIF")  # each decoder more is a way in more
 GOOD, BAD, HEAD = b"+", b"-", 9  # an answer: a verdict, its length in eight bytes, a picture or what is wrong with it
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,20};base64,", re.ASCII)
 
@@ -64,24 +65,6 @@ class Purifier:
                 self._line.close()
                 self._process.wait()
             self._line = self._process = None
-
-    def _ask(self, data: bytes) -> bytes:
-        """Have a fork decode a picture, and give its answer."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._send(theirs)
-            theirs.close()
-            return exchange(ours, data)
-
-    def _is_gone(self) -> bool:
-        """Say whether the process has died; the next picture starts another."""
-        with self._lock:
-            if self._process is None or self._process.poll() is None:
-                return False
-            if self._line is not None:
-                self._line.close()
-            self._line = None
-            return True
 
     def _send(self, line: socket.socket) -> None:
         """Have a fork made that reads from this line."""
@@ -170,9 +153,12 @@ def decode_anew(data: bytes) -> tuple[bytes, bytes]:
     """Decode a picture and encode it as PNG, or say why that cannot be done."""
     from PIL import Image
 
-    from unstill.formats.picture import decode
+    from unstill.formats.picture import HEAD_BYTES, decode, recognise
 
     try:
+        kind = recognise(data[:HEAD_BYTES])
+        if kind not in TAKEN:
+            raise PictureError(f"{kind} is not taken here", hint=f"send it as one of {', '.join(TAKEN)}")
         picture, out = decode(io.BytesIO(data), "#ffffff"), io.BytesIO()
         Image.fromarray(picture.pixels_HWC).save(out, "PNG", compress_level=1)
     except UnstillError as error:

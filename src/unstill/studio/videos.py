@@ -122,11 +122,14 @@ def content(request: Request, id: str, variant: str = "video", format: str = "")
         place = name_still(place, variant)
     elif format:
         place = find_format(place, format)
-    if not place.exists():
-        raise HTTPException(410, "The clip is no longer kept")
+    try:
+        found = place.stat()
+    except FileNotFoundError:
+        raise HTTPException(410, "The clip is no longer kept") from None
     kind = place.suffix.removeprefix(".")
     tag = f'"{job.output_sha256}"' if place.name == job.output else f'"{job.output_sha256}-{variant}-{kind}"'
-    return FileResponse(place, media_type=TYPES[kind], filename=f"{id}.{kind}", headers={"etag": tag, **KEPT})
+    headers = {"etag": tag, **KEPT}
+    return FileResponse(place, media_type=TYPES[kind], filename=f"{id}.{kind}", headers=headers, stat_result=found)
 
 
 def preview(request: Request, id: str) -> Response:
