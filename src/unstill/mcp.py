@@ -208,7 +208,10 @@ def check_target(given: object) -> Path:
 
 def check_path(given: object) -> Path:
     """Take an absolute path; an assistant does not know in which folder this process is."""
-    path = Path(str(given)).expanduser()
+    try:
+        path = Path(str(given)).expanduser()
+    except RuntimeError:  # of a user that is none
+        raise PictureError(f"{given} is no path here") from None
     if not isinstance(given, str) or not path.is_absolute() or "\0" in given:
         raise PictureError(f"{given} must be an absolute path")
     return path

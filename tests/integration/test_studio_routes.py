@@ -3,6 +3,9 @@
 import base64
 import io
 import json
+import socket
+import subprocess
+import sys
 import time
 
 import httpx2
@@ -113,8 +116,6 @@ def test_who_comes_late_may_leave_out_what_happened_before(server, video):
 
 
 def test_a_planner_that_was_killed_is_replaced(server, picture):
-    import subprocess
-
     subprocess.run(["pkill", "-9", "-f", f"unstill.studio.planner {server.folder}"], check=False)
     assert plan(server, picture).json()["object"] == "plan"
 
@@ -228,3 +229,38 @@ def test_a_browser_shows_its_key_once(tmp_path):
             assert browser.get("/v1/videos").status_code == 401
     finally:
         server.stop()
+
+
+def test_who_knows_the_end_of_a_clip_is_told_that_nothing_more_comes(server, video):
+    url = f"{server.url}/v1/videos/{video['id']}/events"
+    with http.stream("GET", url) as answer:
+        last = [line.removeprefix("id: ") for line in answer.iter_lines() if line.startswith("id: ")][-1]
+    assert http.get(url, headers={"Last-Event-ID": last}).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "["}, {"Origin": "http://["}, {"Content-Length": "9" * 5000}], ids=["host", "origin", "length"]
+)
+def test_headers_that_are_none_are_no_errors_of_ours(server, headers):
+    given = {"Host": f"127.0.0.1:{server.port}", "Connection": "close", **headers}
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as line:
+        line.sendall("".join(["GET /v1/videos HTTP/1.1\r\n", *(f"{k}: {v}\r\n" for k, v in given.items()), "\r\n"]).encode())
+        assert 400 <= int(line.recv(100).split()[1]) < 500
+
+
+def test_what_a_library_prints_does_not_shift_the_planners_answers(tmp_path):
+    """One that answers what is no JSON is replaced; the next question is answered by another."""
+    from unstill.errors import MachineError
+    from unstill.jobs.files import Folder
+    from unstill.studio.planner import Planner
+
+    class Chatty(Planner):
+        def _start(self):
+            words = [sys.executable, "-uc", "for line in iter(input, ''): print('a warning'); print('{}')"]
+            self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            return self._process
+
+    planner = Chatty(Folder(tmp_path))
+    with pytest.raises(MachineError, match="could not be made"):
+        planner.ask("picture", {})
+    planner.close()

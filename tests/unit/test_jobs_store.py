@@ -501,3 +501,30 @@ def test_what_no_job_names_is_found_once_it_is_old(tmp_path):
         place.write_bytes(b"x")
     assert folder.list_old([kept.name], []) == []
     assert folder.list_old([kept.name], [], old_s=-1) == [lost]
+
+
+def test_after_a_full_disk_no_sign_of_life_is_missed_for_a_lease(jobs, monkeypatch):
+    """A worker whose clip waits for room could not renew its lease either."""
+    job = jobs.submit(ORDER)
+    claimed = jobs.claim("w", lease_s=-1.0)
+    with pytest.raises(StoreError), jobs._change():
+        raise sqlite3.OperationalError("database is locked")
+    assert jobs.expire() == []
+    jobs.complete(claimed, OUTPUT)
+    assert jobs.get(job.id).state == "completed"
+    other = jobs.submit(ORDER)
+    jobs.claim("w", lease_s=-1.0)
+    monkeypatch.setattr(store, "read_lease_s", lambda: clock.read_lease_s() + 2 * store.LEASE_S)
+    assert jobs.expire() == [other.id]
+
+
+def test_a_store_of_another_kind_is_refused_before_a_byte_of_it_is_changed(tmp_path):
+    path = tmp_path / "foreign.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE other (x)")
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="version 99"):
+        Store(path)
+    assert path.read_bytes() == before

@@ -170,3 +170,13 @@ def test_bytes_are_measured_as_what_they_stand_for():
 def test_a_roll_has_its_sign():
     picture = grain(size=(288, 512))
     assert measure_clip(pair(picture, similar(roll_degrees=0.5, size=(288, 512)))).roll_degrees == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", [lambda frame: torch.ones_like(frame), lambda frame: 0.3 * frame + 0.7])
+def test_a_frame_that_is_gone_for_a_moment_is_no_cut(bad):
+    film = travel(grain(size=(288, 512)), 10, pan=(2.0, 0.0))
+    film[5] = bad(film[5])
+    found = measure_clip(film)
+    assert found.cuts == ()
+    assert {"flicker", "flash"} & {verdict.name for verdict in judge(found)}

@@ -56,7 +56,7 @@ class Client:
         """Let go of the connections."""
         self._http.close()
 
-    def create(self, picture: PictureSource, **knobs: Any) -> Video:
+    def create(self, picture: PictureSource, /, **knobs: Any) -> Video:
         """Ask for a clip of a picture: its path, its bytes, or an open file. Besides knobs: `seconds`, `title`, `priority`."""
         fields = {name: write_field(value) for name, value in knobs.items() if value is not None}
         # A server makes one job of one key: a request whose answer was lost can be sent again.

@@ -10,7 +10,6 @@ It does not know what a job is.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -136,6 +135,8 @@ def first_word(name: str) -> str:
 def hold_folder(folder: Folder, told: str) -> Iterator[None]:
     """Serve a folder alone: a second server is refused, and told who the first is."""
     path = folder.root / "server.lock"
+    import fcntl  # not on Windows, where the rest of this module is used all the same
+
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -34,6 +34,15 @@ CHANGES: dict[int, Sequence[str]] = {  # what makes a file of this version one o
 }
 
 
+def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file of a version that nobody here knows, before anything in it is changed."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    is_new = version == 0 and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not is_new and version != VERSION and version not in CHANGES:
+        raise StoreError(f"{path} is of version {version}, and this unstill knows {VERSION}",
+                         hint="use the unstill that made it, or give another folder")  # fmt: skip
+
+
 def prepare(db: sqlite3.Connection, path: Path) -> None:
     """Make the tables of a new file, or bring an older one up to date; inside a transaction that writes."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -48,8 +57,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
             for statement in CHANGES[number]:
                 db.execute(statement)
     else:
-        raise StoreError(f"{path} is of version {version}, and this unstill knows {VERSION}",
-                         hint="use the unstill that made it, or give another folder")  # fmt: skip
+        refuse_foreign(db, path)
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 

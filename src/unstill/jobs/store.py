@@ -7,6 +7,7 @@ any more, however late it comes. It does not know what a job makes, nor who asks
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import sqlite3
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 from unstill.errors import JobConflict, JobMissing, LostClaim, QueueFull, StoreError
 from unstill.jobs.clock import read_boot, read_lease_s, read_time_s
 from unstill.jobs.records import FIELDS, Event, Job, Order, Output, read_job, to_plain
-from unstill.jobs.schema import explain, prepare
+from unstill.jobs.schema import explain, prepare, refuse_foreign
 from unstill.jobs.states import CANCELLED, COMPLETED, FAILED, FINAL, QUEUED, RUNNING, list_origins
 
 BUSY_MS = 10_000  # a writer waits for another so long
@@ -34,6 +35,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._unwritten_s = -math.inf  # when something could not be written last
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
@@ -49,6 +51,7 @@ class Store:
             ) from None
 
     def _prepare(self) -> None:
+        refuse_foreign(self._db, self.path)
         for pragma in ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {BUSY_MS}", "foreign_keys = ON"):
             self._db.execute(f"PRAGMA {pragma}")
         with self._change():
@@ -72,6 +75,7 @@ class Store:
                     with suppress(sqlite3.Error):
                         self._db.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
+                    self._unwritten_s = read_lease_s()
                     raise explain(error) from error
                 raise
 
@@ -307,12 +311,16 @@ class Store:
             self._return(job.id)
 
     def expire(self, is_gone: Callable[[str], bool] = lambda worker: False) -> list[str]:
-        """Take jobs back whose workers no longer give a sign, or of whom it is known that they are gone."""
+        """Take jobs back whose workers no longer give a sign, or of whom it is known that they are gone.
+
+        Where nothing could be written, on a full disk, no sign could be given either: for a lease after that none is missed.
+        """
+        could_tell = read_lease_s() - self._unwritten_s > LEASE_S
         with self._change():
             running = self._db.execute(
-                "SELECT id, attempts, worker, wants_cancel, lease_until_s < ? OR boot != ? AS is_over FROM jobs "
+                "SELECT id, attempts, worker, wants_cancel, (lease_until_s < ? AND ?) OR boot != ? AS is_over FROM jobs "
                 "WHERE state = ?",
-                (read_lease_s(), read_boot(), RUNNING),
+                (read_lease_s(), could_tell, read_boot(), RUNNING),
             )
             rows = [row for row in running.fetchall() if row["is_over"] or is_gone(row["worker"])]
             for row in rows:

@@ -18,6 +18,7 @@ GREYS = 255.0
 BLOCKS = (9, 16)  # light is compared in blocks of 64x64 px: resampling and grain cancel there, light does not
 CUT_GREYS = 10.0  # mean change; a pan of 20 px a frame over a busy picture changes as much, but is followed
 CUT_SHARE = 0.4  # of what is found again between other frames
+BACK = 0.5  # of what changed, and what comes back is the same scene
 FOUND = 0.1  # trust
 SMALLEST = 4  # pixels that sharpness takes
 MARGIN = 0.06  # of each side is left out where sharpness is measured: borders are measured on their own
@@ -82,7 +83,13 @@ def find_cuts(clip: Shrunk, flow: Flow) -> Tensor:
     change_P = (clip.light_FHW[1:] - clip.light_FHW[:-1]).abs().mean((1, 2)) * GREYS
     found_P = (flow.confidence_PHW > FOUND).float().mean((1, 2))
     is_dark_F = clip.light_FHW.flatten(1).amax(1) * GREYS < DARK * GREYS
-    return (change_P > CUT_GREYS) & (found_P < CUT_SHARE * found_P.median()) & ~is_dark_F[1:] & ~is_dark_F[:-1]
+    is_cut_P = (change_P > CUT_GREYS) & (found_P < CUT_SHARE * found_P.median()) & ~is_dark_F[1:] & ~is_dark_F[:-1]
+    over_P = (clip.light_FHW[2:] - clip.light_FHW[:-2]).abs().mean((1, 2)) * GREYS
+    # What comes back after one frame was away for a flash, and is no other scene.
+    is_flash_P = is_cut_P[:-1] & is_cut_P[1:] & (over_P < BACK * torch.minimum(change_P[:-1], change_P[1:]))
+    is_cut_P[:-1] &= ~is_flash_P
+    is_cut_P[1:] &= ~is_flash_P
+    return is_cut_P
 
 
 def find_seams(step_P: Tensor) -> tuple[int, float]:

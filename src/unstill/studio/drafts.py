@@ -82,7 +82,8 @@ async def make_plan(request: Request) -> Response:
         raise PictureError("picture is missing", hint="the id that POST /v1/pictures gives")
     asked = read_request(fields)
     service.folder.find_picture(picture)
-    answer = await asyncio.to_thread(service.planner.ask, picture, asked.to_dict())
+    async with service.planning:
+        answer = await asyncio.to_thread(service.planner.ask, picture, asked.to_dict())
     if "error" in answer:
         error = answer["error"]
         told = {"type": "invalid_request_error", "param": None, **error}

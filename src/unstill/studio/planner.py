@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import select
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Planner:
     def _try(self, question: str) -> dict[str, Any] | None:
         process = self._process if self._process is not None and self._process.poll() is None else self._start()
         assert process.stdin is not None and process.stdout is not None
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # no JSON: from then on answers would be those to other questions
             process.stdin.write(question + "\n")
             process.stdin.flush()
             if select.select([process.stdout], [], [], MOST_S)[0]:
@@ -154,7 +155,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", default="auto")
     asked = parser.parse_args()
-    listen(sys.stdin, sys.stdout, Folder(asked.folder), asked.device)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not stand between answers
+    listen(sys.stdin, answers, Folder(asked.folder), asked.device)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ class Service:
     planner: Planner = field(kw_only=True)
     purifier: Purifier = field(default_factory=Purifier)
     is_ready: Callable[[], bool] = lambda: True
+    planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))  # waited for here, not in a thread
+    converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     free_bytes: int = 0  # with less room on the disk no jobs are taken
     listeners: Listeners = field(init=False)

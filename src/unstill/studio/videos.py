@@ -30,7 +30,7 @@ KEPT = {"cache-control": "private, max-age=3600"}
 async def create(request: Request) -> Response:
     """Take a picture and knobs, and answer with a job that waits."""
     job, warnings = await submit(request)
-    return answer_video(service_of(request), job, warnings)
+    return await asyncio.to_thread(answer_video, service_of(request), job, warnings)
 
 
 async def submit(request: Request) -> tuple[Job, Sequence[str]]:
@@ -53,7 +53,7 @@ async def create_and_wait(request: Request) -> Response:
     if job.state != COMPLETED:
         why = (job.error or {}).get("message", "nobody waits for it here any more")
         raise JobConflict(f"The clip {job.id} is {job.state}: {why}")
-    answer = content(request, job.id)
+    answer = await content(request, job.id)
     answer.headers["x-request-id"] = job.id
     return answer
 
@@ -109,10 +109,10 @@ def delete(request: Request, id: str) -> Response:
     return JSONResponse({"id": id, "object": "video.deleted", "deleted": True})
 
 
-def content(request: Request, id: str, variant: str = "video", format: str = "") -> Response:
+async def content(request: Request, id: str, variant: str = "video", format: str = "") -> Response:
     """Give the clip's file, in another format if one is asked for; or a still of it, or all its frames on a sheet."""
     service = service_of(request)
-    job = service.store.get(id)
+    job = await asyncio.to_thread(service.store.get, id)
     if variant not in VARIANTS or format not in ("", *FORMATS):
         raise RequestError(f"variant must be one of {', '.join(VARIANTS)}, and format one of {', '.join(FORMATS)}")
     if job.state != COMPLETED or job.output is None:
@@ -121,7 +121,8 @@ def content(request: Request, id: str, variant: str = "video", format: str = "")
     if variant != "video":
         place = name_still(place, variant)
     elif format:
-        place = find_format(place, format)
+        async with service.converting:
+            place = await asyncio.to_thread(find_format, place, format)
     try:
         found = place.stat()
     except FileNotFoundError:
@@ -169,7 +170,7 @@ async def move(request: Request, id: str) -> Response:
     if fields.keys() - {"before"} or not isinstance(before, (str, NoneType)):
         raise RequestError("before must be the id of a clip that waits, or null for the end")
     await asyncio.to_thread(service.store.move, id, before)
-    return answer_video(service, service.store.get(id))
+    return answer_video(service, await asyncio.to_thread(service.store.get, id))
 
 
 def answer_video(service: Service, job: Job, warnings: Sequence[str] = ()) -> Response:

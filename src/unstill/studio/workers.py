@@ -91,17 +91,23 @@ class Workers:
 
     def _watch(self) -> None:
         last = {self.forget: time.monotonic(), self.sweep: time.monotonic()}
+        every_s = {self.forget: FORGET_S, self.sweep: SWEEP_S}
+
+        def is_due(task: Callable[[], None]) -> bool:
+            due = time.monotonic() - last[task] > every_s[task]
+            last[task] = time.monotonic() if due else last[task]
+            return due
+
         while not self._leaves.wait(LOOK_S):
-            try:
-                for worker in self._running.values():
-                    worker.look()
-                self.store.expire(is_gone)
-                for task, every_s in ((self.forget, FORGET_S), (self.sweep, SWEEP_S)):
-                    if time.monotonic() - last[task] > every_s:
-                        last[task] = time.monotonic()
-                        task()
-            except (OSError, DiskFull, StoreError) as error:  # no process, a full disk, a locked store: the next look may do
-                self._tell(error)
+            looks = [worker.look for worker in self._running.values()]
+            for task in (*looks, self._take_back, *filter(is_due, every_s)):
+                try:  # each by itself: what makes room on a full disk must not wait for what needs some
+                    task()
+                except (OSError, DiskFull, StoreError) as error:  # no process, a locked store: the next look may do
+                    self._tell(error)
+
+    def _take_back(self) -> None:
+        self.store.expire(is_gone)
 
     def _tell(self, error: Exception) -> None:
         if str(error) != self._told:
