@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +16,24 @@ from unstill.cli.help import Command
 if TYPE_CHECKING:
     from unstill.jobs.files import Folder
     from unstill.jobs.records import Job
+    from unstill.jobs.store import Store
 
 SHOWN = 20
+LOOK_S = 0.2  # between two looks at a job that is followed
 
 
 @click.command(cls=Command)
 @click.option(
     "--data", type=click.Path(), metavar="FOLDER", help="The server's folder.\n[default: where `unstill serve` keeps it]"
 )
+@click.option("--follow", metavar="ID", help="Tell what happens to this job until it has ended.")
 @click.option("--cancel", metavar="ID", help="Cancel this job.")
 @click.option("--retry", metavar="ID", help="Let this job, which failed or was cancelled, wait again.")
 @click.option("--all", "every", is_flag=True, help="List all jobs, not only the last twenty.")
 @options.as_json
 @options.debug
-def jobs(data: str | None, cancel: str | None, retry: str | None, every: bool, as_json: bool, debug: bool) -> None:
-    """List the jobs of a server, the newest first; cancel one, or try one again."""
+def jobs(data: str | None, follow: str | None, cancel: str | None, retry: str | None, **manner: bool) -> None:
+    """List the jobs of a server, the newest first; follow one, cancel one, or try one again."""
     from unstill.cli.serve import find_data
     from unstill.errors import StoreError
     from unstill.jobs.files import Folder
@@ -41,16 +47,46 @@ def jobs(data: str | None, cancel: str | None, retry: str | None, every: bool, a
         store.cancel(cancel)
     if retry is not None:
         store.retry(retry)
-    found = store.list_jobs(limit=2**31 if every else SHOWN)
-    if as_json:
+    if follow is not None:
+        tell_life(store, folder, follow, as_json=manner["as_json"])
+        return
+    found = store.list_jobs(limit=2**31 if manner["every"] else SHOWN)
+    if manner["as_json"]:
         output.answer_json({"jobs": found})
         return
-    table = output.new_table("id", "state", "", "picture", "clip or reason")
-    for job in found:
-        table.add_row(
-            job.id, job.state, describe_progress(job), output.escape(job.title), output.escape(describe_end(job, folder))
-        )
+    rows = [(job.id, job.state, describe_progress(job), job.title, describe_end(job, folder)) for job in found]
+    if not sys.stdout.isatty():  # for programs: nothing is folded
+        for row in rows:
+            output.answer("\t".join(" ".join(cell.split()) for cell in row))
+        return
+    table = output.new_table("id", "state", "", "title", "clip or reason")
+    for row in rows:
+        table.add_row(*map(output.escape, row))
     output.print_parts(table)
+
+
+def tell_life(store: Store, folder: Folder, id: str, *, as_json: bool) -> None:
+    """Tell what happens to a job, from its beginning, until it has ended; one that failed is an error here too."""
+    from unstill.errors import make_error
+    from unstill.jobs.states import CANCELLED, FAILED, FINAL
+
+    job, after = store.get(id), 0
+    while True:
+        events = store.list_events(after, id)
+        for event in events:
+            after = event.id
+            done = f" {event.data['progress']:.0%}" if "progress" in event.data else ""
+            told = {"kind": event.kind, "at": event.at_s, **event.data}
+            output.answer(json.dumps(told) if as_json else f"{event.data.get('stage') or event.kind}{done}")
+        if not events:
+            job = store.get(id)
+            if job.state in FINAL:
+                break
+            time.sleep(LOOK_S)
+    if job.state == FAILED:
+        raise make_error(job.error or {})
+    if job.state != CANCELLED and not as_json:
+        output.answer(describe_end(job, folder))
 
 
 def describe_progress(job: Job) -> str:

@@ -1,0 +1,85 @@
+"""cli/jobs.py: what a server was asked for, from its folder: listed, followed, cancelled, tried again."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from unstill.cli import main
+from unstill.jobs.files import Folder
+from unstill.jobs.records import Order, Output
+from unstill.jobs.store import Store
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "data").make()
+
+
+@pytest.fixture
+def store(folder):
+    found = Store(folder.store)
+    yield found
+    found.close()
+
+
+def run(folder, *words, capsys) -> str:
+    assert main(["jobs", "--data", str(folder.root), *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_jobs_are_listed_a_line_each_with_the_whole_path_of_the_clip(folder, store, capsys):
+    ids = [store.submit(Order({}, "p", title)).id for title in ("a\tboat", "a house")]
+    store.complete(store.claim("w"), Output("0123456789abcdef0123456789abcdef.mp4", "", 1, {}))
+    lines = [line.split("\t") for line in run(folder, capsys=capsys).splitlines()]
+    assert lines == [
+        [ids[1], "queued", "", "a house", ""],
+        [ids[0], "completed", "", "a boat", str(folder.outputs / "0123456789abcdef0123456789abcdef.mp4")],
+    ]
+    assert [job["id"] for job in json.loads(run(folder, "--json", capsys=capsys))["jobs"]] == ids[::-1]
+
+
+def test_a_job_is_followed_to_its_end(folder, store, capsys):
+    id = store.submit(Order({}, "p")).id
+
+    def work() -> None:
+        own = Store(folder.store)
+        job = own.claim("w")
+        own.beat(job, "sample", 0.5)
+        time.sleep(1)  # so that it is seen on its way; what is said of progress goes with the end
+        own.complete(job, Output("clip.mp4", "", 1, {}))
+        own.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    said = run(folder, "--follow", id, capsys=capsys).splitlines()
+    worker.join()
+    assert (said[0], said[-2], said[-1]) == ("queued", "completed", str(folder.outputs / "clip.mp4"))
+
+
+def test_a_job_that_failed_is_an_error_to_who_follows_it(folder, store, capsys):
+    id = store.submit(Order({}, "p")).id
+    store.fail(store.claim("w"), {"code": "bad_picture", "message": "it is none", "retryable": False})
+    assert main(["jobs", "--data", str(folder.root), "--follow", id]) == 3
+    assert "error: it is none" in capsys.readouterr().err
+    kinds = [json.loads(line)["kind"] for line in run_failing(folder, id, capsys)]
+    assert kinds == ["queued", "running", "failed"]
+
+
+def run_failing(folder, id, capsys) -> list[str]:
+    main(["jobs", "--data", str(folder.root), "--follow", id, "--json"])
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith('{"kind"')]
+
+
+def test_a_job_is_cancelled_and_tried_again(folder, store, capsys):
+    id = store.submit(Order({}, "p")).id
+    assert "cancelled" in run(folder, "--cancel", id, capsys=capsys)
+    assert "queued" in run(folder, "--retry", id, capsys=capsys)
+    assert run(folder, "--cancel", id, "--follow", id, capsys=capsys).splitlines()[-1] == "cancelled"
+
+
+def test_what_is_not_there_is_said(folder, store, tmp_path, capsys):
+    assert main(["jobs", "--data", str(folder.root), "--follow", "video_0"]) == 10
+    assert main(["jobs", "--data", str(tmp_path / "none")]) == 12
+    assert "unstill serve" in capsys.readouterr().err
