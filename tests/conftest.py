@@ -11,7 +11,7 @@ from PIL import Image
 
 from miniature import make_miniature
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for processes that tests start: spinning threads fight for two cores
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # for processes that tests start: spinning threads fight for two cores
 
 
 @pytest.fixture(scope="session", autouse=True)
