@@ -4,7 +4,6 @@
     python bench/batch.py resume         10,000 clips that are there: the whole command, from start to end
     python bench/batch.py ray            5,000 items of nothing on two actors: what an item costs
     python bench/batch.py scaling        32 clips of pocket at 64x64 on one worker and on two
-    python bench/batch.py together       a pass of pocket's network with 1, 2 and 4 clips
 
 Clips of `start` and `resume` are a few bytes, written by the code that publishes clips. `--out FILE` appends rows.
 """
@@ -216,41 +215,7 @@ def time_scaling(folder: Path) -> Iterator[Row]:
         yield f"batch-scaling-{workers}", each, 0, "a clip of pocket, 3 frames of 64x64"
 
 
-def time_together(folder: Path) -> Iterator[Row]:
-    """Time the network of pocket with several clips in one pass, by the processor's time of one thread."""
-    import torch
-
-    from unstill.engine.motion import MotionEngine
-    from unstill.generate import foresee
-    from unstill.request import Request
-    from unstill.sample import draw, scale_pixels
-
-    torch.set_num_threads(1)
-    picture = HERE.parent / "examples" / "harbour.jpg"
-    image, plan = foresee(Request.from_mapping({"model": "pocket", "size": "256x144", "seed": 1, "look": False}), str(picture))
-    engine = MotionEngine(plan)
-    draws, told = draw(plan, engine), list[torch.Tensor]()
-    seen = engine.encode(scale_pixels(image.canvas_HWC))
-    note = engine.network.unet.register_forward_pre_hook(lambda network, given: told.extend(given))
-    engine.denoiser(engine.embed(image.source_HWC), seen, plan)(draws.latents_BFCHW, torch.tensor(10.0))
-    note.remove()
-    for clips in (1, 2, 4):
-        several = [part.repeat(clips, *[1] * (part.ndim - 1)) if part.ndim else part for part in told]
-        times = []
-        with torch.no_grad():
-            for _ in range(6):
-                start = time.process_time()
-                engine.network.unet(*several)
-                times.append((time.process_time() - start) / clips)
-        yield (
-            f"batch-together-{clips}",
-            sorted(times[1:])[2],
-            0,
-            f"a step of pocket's network for a clip, {clips} in one pass, one thread",
-        )
-
-
-PARTS = {"together": time_together, "start": time_start, "resume": time_resume, "ray": time_ray, "scaling": time_scaling}
+PARTS = {"start": time_start, "resume": time_resume, "ray": time_ray, "scaling": time_scaling}
 
 
 def main() -> None:

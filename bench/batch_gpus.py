@@ -1,6 +1,7 @@
 """Time a batch on one device and on two of one host, a worker for each: how many clips a second, and the ratio.
 
     python bench/batch_gpus.py --folder build/svd-random --out bench/results.csv
+    python bench/batch_gpus.py --model pocket --devices cuda:0 cuda:0          two workers on one GPU
     python bench/batch_gpus.py --miniature --devices cpu cpu --clips 8         a rehearsal without a GPU
 
 Writes a random full-size model into the folder once (4.5 GB in fp16). One device, two, and one again are timed in one run, as
@@ -65,8 +66,10 @@ def rate_of(times: list[float]) -> float:
 def main() -> None:
     """Make the model, time one device and two, print and keep rows."""
     asked = read_arguments()
-    if not (asked.folder / "model_index.json").exists():
-        write_model(asked)
+    if asked.model is None:
+        asked.model = str(asked.folder)
+        if not (asked.folder / "model_index.json").exists():
+            write_model(asked)
     found: dict[int, list[float]] = {1: [], len(asked.devices): []}
     for count, rate in measure(asked):
         found[count].append(rate)
@@ -75,16 +78,17 @@ def main() -> None:
     ratio = rates[len(asked.devices)] / rates[1]
     drift = max(found[1]) / min(found[1]) - 1
     spread = f"the two runs of one differed by {100 * drift:.1f} %"
-    print(f"{len(asked.devices)} devices make {ratio:.3f} times the clips of one; {spread}")
+    print(f"{len(asked.devices)} workers make {ratio:.3f} times the clips of one; {spread}")
     if asked.out:
         for count, rate in rates.items():
-            append(asked, count, rate, f"{rate / rates[1]:.3f} times the clips of one device")
+            append(asked, count, rate, f"{rate / rates[1]:.3f} times the clips of one worker")
 
 
 def read_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where the random model is, or is written")
+    parser.add_argument("--model", help="one that is there, such as pocket, in place of a random one")
     parser.add_argument("--miniature", action="store_true", help="a small random model in place of the full-size one")
     parser.add_argument("--devices", nargs="+", default=["cuda:0", "cuda:1"])
     parser.add_argument("--clips", type=int, default=12, help="on one device; on several so many each")
@@ -97,7 +101,7 @@ def read_arguments() -> argparse.Namespace:
     if asked.miniature:
         asked.folder = asked.folder or Path(tempfile.mkdtemp(prefix="unstill-miniature-"))
         asked.steps, asked.size, asked.frames = 2, "64x64", 3
-    if asked.folder is None:
+    if asked.folder is None and asked.model is None:
         parser.error("--folder says where the model is written")
     return asked
 
@@ -114,7 +118,7 @@ def write_model(asked: argparse.Namespace) -> None:
 def measure(asked: argparse.Namespace) -> Iterator[tuple[int, float]]:
     """Time one device, all of them, and one again."""
     knobs: dict[str, Any] = {name: getattr(asked, name) for name in ("steps", "size", "frames")}
-    knobs |= {"model": str(asked.folder), "look": False, "measure": False}
+    knobs |= {"model": asked.model, "look": False, "measure": False}
     picture = HERE.parent / "examples" / "harbour.jpg"
     for devices in (asked.devices[:1], asked.devices, asked.devices[:1]):
         with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +142,8 @@ def append(asked: argparse.Namespace, count: int, rate: float, note: str) -> Non
     ask = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or "-"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    what = f"{asked.frames} frames of {asked.size}, {asked.steps} steps, random weights, {asked.clips} clips a device; {note}"
+    weights = "random weights" if asked.folder else asked.model
+    what = f"{asked.frames} frames of {asked.size}, {asked.steps} steps, {weights}, {asked.clips} clips a worker; {note}"
     row = [asked.run, datetime.datetime.now(datetime.UTC).date().isoformat(), commit, device, f"torch {torch.__version__}"]
     row += ["batch-throughput", f"{count} workers", *[f"{1 / rate:.3f}"] * 3, "", "", "", f"{what}; seconds are for a clip"]
     with asked.out.open("a", newline="") as file:
