@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +57,25 @@ class StandIn:
         """Say which model runs."""
         return self.model
 
-    def submit(self, worker: str, item: Item) -> None:
-        """Make it at once."""
+    def __len__(self) -> int:
+        """Count it."""
+        return 1
+
+    def submit(self, worker: str, items: Sequence[Item]) -> None:
+        """Make them at once."""
         self.first_s = self.first_s or time.perf_counter()
         self.first_own_s = self.first_own_s or time.process_time()
-        record = {
-            "key": make_key("0" * 64, item.settings),
-            "output": item.output,
-            "bytes": 4,
-            "sha256": "0" * 64,
-            "seconds": 0.0,
-        }
+        for item in items:
+            self._make(worker, item)
+
+    def _make(self, worker: str, item: Item) -> None:
+        key = make_key("0" * 64, item.settings)
+        record = {"key": key, "output": item.output, "bytes": 4, "sha256": "0" * 64, "seconds": 0.0}
         if self.place is not None:
             made = self.place.aside(".mp4")
             made.write_bytes(b"clip")
             record["sha256"] = hash_file(made)
-            self.place.publish(made, record["key"], record)
+            self.place.publish(made, key, record)
         self._heard.append(News("done", worker, item.number, {**record, "stamp": stamp_picture(item.picture), "found": False}))
 
     def wait(self, most_s: float) -> list[News]:
@@ -166,10 +169,10 @@ class Idle:
         """Answer."""
         return True
 
-    def make(self, order: Any) -> Any:
+    def make(self, orders: Any) -> Any:
         """Give a record as large as a clip's."""
-        told = {"moves": "x" * 200, "knobs": order["knobs"], "error": None, "stamp": "", "found": False, "bytes": 4}
-        return {"kind": "done", "outcome": {**told, "seconds": 0.0, "output": order["output"]}}
+        told = {"moves": "x" * 200, "error": None, "stamp": "", "found": False, "bytes": 4, "seconds": 0.0}
+        return {order["number"]: {**told, "knobs": order["knobs"], "output": order["output"]} for order in orders}
 
 
 def time_ray(folder: Path) -> Iterator[Row]:

@@ -58,7 +58,7 @@ def run_child(folder: str, engine: str, started: float) -> None:
     seen.append(f"planned {time.time() - started:.1f} s")
     made = load_engine(plan)
     seen.append(f"loaded {time.time() - started:.1f} s")
-    Sampling(image, made, watch).go_on(plan)
+    Sampling(image, watch).go_on(plan, made)
     print(", ".join(seen))
 
 

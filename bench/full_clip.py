@@ -147,7 +147,7 @@ def make_ours(asked: argparse.Namespace, picture: Image.Image, dtype: str, engin
     def run(steps: int) -> Made:
         image, plan = foresee(Request.from_mapping({**knobs, "steps": steps}), picture)
         engine = keep(plan)
-        latents = Sampling(image, engine, ignore).go_on(plan)
+        latents = Sampling(image).go_on(plan, engine)
         return Made(latents.values_BFCHW[0].cpu(), decode(plan, image, latents, engine, ignore).values_FCHW)
 
     return run

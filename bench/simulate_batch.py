@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -67,11 +68,16 @@ class Pretending:
         """Say which model runs."""
         return MODEL
 
-    def submit(self, worker: str, item: Item) -> None:
-        """Take an item; what is begun at once is."""
+    def __len__(self) -> int:
+        """Count the workers."""
+        return self.asked.workers
+
+    def submit(self, worker: str, items: Sequence[Item]) -> None:
+        """Take items; what is begun at once is."""
         queue = self._queues[worker]
-        queue.append(item)
-        if len(queue) == 1:
+        is_idle = not queue
+        queue.extend(items)
+        if is_idle:
             self._begin(worker, self.clock_s)
 
     def wait(self, most_s: float) -> list[News]:

@@ -122,6 +122,7 @@ class Plan:
     lower: tuple[Rung, ...] = ()  # what is stepped down to where memory runs out
     higher: tuple[Rung, ...] = ()  # what would be faster but does not fit, or was not asked for
     budget_bytes: int | None = None  # device memory that may be used
+    together: int = 1  # clips of this kind that may share a pass through the network, where there are several to make
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was decided and why, where nobody asked
 
@@ -244,6 +245,7 @@ class Report:
     dtype: str = "fp32"
     engine: str = "reference"
     memory: str = "fast"  # the rung that it ended on
+    together: int = 1  # clips that shared its passes through the network
     measures: Measures | None = None
     verdicts: tuple[Verdict, ...] = ()
     moves: str = ""  # in one sentence

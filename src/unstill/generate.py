@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 import unstill
-from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Report, Watch
+from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Report, Step, Watch
 from unstill.check import check
 from unstill.decode import decode
 from unstill.engine import Engine, Keep, Load, load_engine
@@ -112,36 +112,59 @@ def generate_one(
     runs: Runs | None = None,
 ) -> Clip:
     """Make one clip: the six verbs."""
-    clock = Clock(watch)
-    with clock.stage("prepare"):
-        image, plan = foresee(request, picture)
-        plan, run = (plan, None) if runs is None else runs.open(plan, image, request, tell_source(picture, out))
-    try:
+    return Making(request, picture, out, watch=watch, runs=runs).make(load)
+
+
+class Making:
+    """One clip in the making. To begin with its picture is read and its plan is made; `make` does the rest."""
+
+    def __init__(
+        self, request: Request, picture: Source, out: Path | None = None, *, watch: Watch = ignore, runs: Runs | None = None
+    ) -> None:
+        self.out, self.clock, self.said = out, Clock(watch), list[str]()
+        with self.clock.stage("prepare"):
+            self.image, self.plan = foresee(request, picture)
+            self.run: Run | None = None
+            if runs is not None:
+                self.plan, self.run = runs.open(self.plan, self.image, request, tell_source(picture, out))
+        self.sampling = Sampling(self.image, watch, self.run)
+
+    def make(self, load: Load = load_engine) -> Clip:
+        """Sample what is not sampled yet, decode, check, and write the clip if it is known where."""
+        try:
+            return self._make(load)
+        except BaseException:
+            self.leave()
+            raise
+
+    def _make(self, load: Load) -> Clip:
+        clock = self.clock
         with clock.stage("load"):
-            ladder = Ladder(plan, load)
+            ladder = Ladder(self.plan, load)
         engine = ladder.engine
         try:
             with clock.stage("sample"):
-                sampling = Sampling(image, engine, watch, run)
-                latents = ladder.run("sample", sampling.go_on)
-                held = {"sample": engine.peak_bytes()}
-            pixels, report = finish(ladder, image, latents, clock)
+                latents = ladder.run("sample", lambda plan: self.sampling.go_on(plan, engine))
+            held = {"sample": engine.peak_bytes()}
+            pixels, report = finish(ladder, self.image, latents, clock)
             held["decode"] = engine.peak_bytes()
         finally:
             ladder.restore()
         known = {stage: count for stage, count in held.items() if count is not None}
         report = replace(report, stages_s=clock.stages_s, stages_bytes=known, peak_bytes=max(known.values(), default=None),
-                         memory=ladder.plan.rung.name)  # fmt: skip
-        writer = write if run is None else partial(write_and_forget, run)
-        clip = Clip(pixels, report, write_recipe(plan, image), plan.request, writer)
-        if out is None:
+                         memory=ladder.plan.rung.name, warnings=(*report.warnings, *self.said),
+                         together=self.sampling.together)  # fmt: skip
+        writer = write if self.run is None else partial(write_and_forget, self.run)
+        clip = Clip(pixels, report, write_recipe(self.plan, self.image), self.plan.request, writer)
+        if self.out is None:
             return clip
         with clock.stage("write"):
-            return replace(clip, path=clip.save(out))
-    except BaseException:
-        if run is not None:
-            run.leave()
-        raise
+            return replace(clip, path=clip.save(self.out))
+
+    def leave(self) -> None:
+        """Let others have the run, with the steps that were kept."""
+        if self.run is not None:
+            self.run.leave()
 
 
 def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Any, Report]:
@@ -203,23 +226,45 @@ def foresee(request: Request, picture: Source) -> tuple[PreparedImage, Plan]:
 class Sampling:
     """The steps of one clip: they go on from the last one that was done, in this run or one that broke off."""
 
-    def __init__(self, image: PreparedImage, engine: Engine, watch: Watch, run: Run | None = None) -> None:
-        self.image, self.engine, self.watch, self.run = image, engine, watch, run
+    def __init__(self, image: PreparedImage, watch: Watch = ignore, run: Run | None = None) -> None:
+        self.image, self.watch, self.run = image, watch, run
         self.last = None if run is None else run.step
+        self.together = 1  # clips that shared a pass of the network
         self._is_kept = True
 
-    def go_on(self, plan: Plan) -> Latents:
+    def go_on(self, plan: Plan, engine: Engine) -> Latents:
         """Sample to the end, telling the watcher of each step; what breaks off is kept."""
+        with self.keeping():
+            steps = iter(()) if self.is_over else sample(plan, self.image, engine, resume=self.last)
+            for step in steps:
+                self.note(step)
+                self.tell()
+        assert self.last is not None
+        engine.wait()  # steps are queued on a GPU: without this their time would count as decoding
+        return self.last.latents
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether all steps are done."""
+        return self.last is not None and self.last.number == self.last.total
+
+    def note(self, step: Step) -> None:
+        """Take in that a step is done."""
+        self.last, self._is_kept = step, self.run is not None and self.run.offer(step)
+
+    def tell(self) -> None:
+        """Tell the watcher of the last step; it may stop the clip."""
+        assert self.last is not None
+        self.watch(Progress("sample", self.last.number, self.last.total, self.last))
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep the last step where sampling breaks off."""
         try:
-            for step in sample(plan, self.image, self.engine, resume=self.last):
-                self.last, self._is_kept = step, self.run is not None and self.run.offer(step)
-                self.watch(Progress("sample", step.number, step.total, step))
+            yield
         except BaseException as error:
             self._keep(error)
             raise
-        assert self.last is not None
-        self.engine.wait()  # steps are queued on a GPU: without this their time would count as decoding
-        return self.last.latents
 
     def _keep(self, error: BaseException) -> None:
         if self.run is None or self.last is None:
@@ -264,4 +309,8 @@ class Clock:
         start = time.perf_counter()
         with explain_memory(name):
             yield
-        self.stages_s[name] = round(time.perf_counter() - start, 3)
+        self.add(name, time.perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Note seconds of a stage, which may come in parts."""
+        self.stages_s[name] = round(self.stages_s.get(name, 0.0) + seconds, 3)

@@ -18,7 +18,7 @@ from unstill.measure.picture import look
 from unstill.measure.risks import list_risks
 from unstill.memory.machine import Machine
 from unstill.memory.need import BYTES, Work, count_branches
-from unstill.memory.rungs import ASIDE_BYTES, find_place, fits, list_rungs, suggest
+from unstill.memory.rungs import ASIDE_BYTES, MOST_SMALL_TOGETHER, count_together, find_place, fits, list_rungs, suggest
 from unstill.model.weights import read_header
 from unstill.request import BUNDLED, DEFAULTS, Request, settle
 from unstill.values import Size
@@ -66,6 +66,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
     first = Rung("fast", choose_chunk(settled, image.size), swaps=settled.offload and machine.is_apart,
                  forward_chunk=settled.forward_chunk)  # fmt: skip
     rungs, said, place, budget = [first], _warn(settled, files, machine, image, asked=request), 0, None
+    together = MOST_SMALL_TOGETHER if machine.is_apart else 1
     if not is_bundled:
         assert settled.frames is not None
         branches, upcasts = count_branches(settled), dtype == "fp16"
@@ -74,6 +75,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         rungs = list_rungs(files, work, first, budget, is_apart=machine.is_apart, host_bytes=machine.host_bytes)
         place = choose_rung(rungs, settled, budget)
         said += warn_of_memory(rungs[place], files, work, budget, machine)
+        together = count_together(files, work, rungs[place], budget)
     return Plan(
         request=settled,
         model=files,
@@ -87,6 +89,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
         lower=tuple(rungs[place + 1 :]),
         higher=tuple(rungs[:place]),
         budget_bytes=budget,
+        together=together,
         warnings=tuple(said),
         notes=notes + why,
     )

@@ -7,7 +7,7 @@ same clip on every device. It does not know how networks are run.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +48,59 @@ def draw(plan: Plan, engine: Engine, generator: torch.Generator | None = None) -
     return Draws(picture, latents)
 
 
+class Walk:
+    """One clip on its way from noise to latents: where it is, and how it takes a step."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        image: PreparedImage,
+        engine: Engine,
+        *,
+        draws: Draws | None = None,
+        sigmas: Tensor | None = None,
+        resume: Step | None = None,
+    ) -> None:
+        """Look at the picture and stand at the start, or after the step that is gone on from."""
+        self.plan, self.image, self.engine = plan, image, engine
+        self.repairs: list[str] = []
+        draws = draws or draw(plan, engine)
+        pixels = scale_pixels(image.canvas_HWC)
+        self.encoded = _encode(pixels, draws, plan, engine, self.repairs)
+        self.embedding = engine.embed(image.source_HWC)
+        self.to_rgb = engine.fit_colours(self.encoded, pixels)
+        self.sigmas = engine.schedule.sigmas(plan.steps, plan.request.steps_schedule) if sigmas is None else sigmas
+        device, self.done = self.encoded.device, 0
+        if resume is None:
+            # Latents stay float32 between steps; only the network's input is rounded to its dtype.
+            self.x = draws.latents_BFCHW.to(device) * (self.sigmas.max() ** 2 + 1) ** 0.5
+        else:
+            self.x, self.done = resume.latents.values_BFCHW.to(device), resume.number
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether all steps are done."""
+        return self.done == len(self.sigmas) - 1
+
+    @property
+    def sigma(self) -> Tensor:
+        """The noise that there is now."""
+        return self.sigmas[self.done]
+
+    def take(self, denoised: Tensor) -> Step:
+        """Take an Euler step towards what the network took the clip to be."""
+        sigma, target = self.sigmas[self.done], self.sigmas[self.done + 1]
+        self.done += 1
+        if not is_finite(denoised):
+            with _widened(self.plan, self.engine, f"step {self.done}", self.repairs):
+                denoise = self.engine.denoiser(self.engine.embed(self.image.source_HWC), self.encoded.float(), self.plan)
+                denoised = denoise(self.x, sigma)
+            _refuse(denoised, f"Step {self.done}")
+        self.x = self.x + (self.x - denoised) / sigma * (target - sigma)
+        latents = Latents(self.x, self.to_rgb, tuple(self.repairs))
+        return Step(self.done, len(self.sigmas) - 1, float(target), latents, denoised)
+
+
 def sample(
     plan: Plan,
     image: PreparedImage,
@@ -61,30 +114,25 @@ def sample(
 
     A caller may `send` latents to go on from in place of those it was given.
     """
-    draws = draws or draw(plan, engine)
-    pixels = scale_pixels(image.canvas_HWC)
-    repairs: list[str] = []
-    encoded = _encode(pixels, draws, plan, engine, repairs)
-    embedding = engine.embed(image.source_HWC)
-    denoise = engine.denoiser(embedding, encoded, plan)
-    to_rgb = engine.fit_colours(encoded, pixels)
-    sigmas = engine.schedule.sigmas(plan.steps, plan.request.steps_schedule) if sigmas is None else sigmas
-    total = len(sigmas) - 1
-    # Latents stay float32 between steps; only the network's input is rounded to its dtype.
-    x = draws.latents_BFCHW.to(encoded.device) * (sigmas.max() ** 2 + 1) ** 0.5
-    done = 0
-    if resume is not None:
-        x, done = resume.latents.values_BFCHW.to(encoded.device), resume.number
-    for number in range(done, total):
-        sigma, target = sigmas[number], sigmas[number + 1]
-        denoised = denoise(x, sigma)
-        if not is_finite(denoised):
-            with _widened(plan, engine, f"step {number + 1}", repairs):
-                denoised = engine.denoiser(engine.embed(image.source_HWC), encoded.float(), plan)(x, sigma)
-            _refuse(denoised, f"Step {number + 1}")
-        x = x + (x - denoised) / sigma * (target - sigma)
-        changed = yield Step(number + 1, total, float(target), Latents(x, to_rgb, tuple(repairs)), denoised)
-        x = x if changed is None else changed
+    walk = Walk(plan, image, engine, draws=draws, sigmas=sigmas, resume=resume)
+    denoise = engine.denoiser(walk.embedding, walk.encoded, plan)
+    while not walk.is_over:
+        changed = yield walk.take(denoise(walk.x, walk.sigma))
+        walk.x = walk.x if changed is None else changed
+
+
+def sample_together(walks: Sequence[Walk]) -> Generator[list[Step], None, None]:
+    """Take the steps of several clips in one pass of the network each.
+
+    They differ in picture and seed alone and stand at the same step. Each draws its own noise, so that it is the clip that it
+    is alone, but for how a product of more rows is rounded.
+    """
+    first = walks[0]
+    embedding, encoded = torch.cat([walk.embedding for walk in walks]), torch.cat([walk.encoded for walk in walks])
+    denoise = first.engine.denoiser(embedding, encoded, first.plan)
+    while not first.is_over:
+        denoised = denoise(torch.cat([walk.x for walk in walks]), first.sigma)
+        yield [walk.take(one) for walk, one in zip(walks, denoised.chunk(len(walks)), strict=True)]
 
 
 def _encode(pixels_BCHW: Tensor, draws: Draws, plan: Plan, engine: Engine, repairs: list[str]) -> Tensor:

@@ -56,7 +56,7 @@ def test_what_generate_reaches_can_be_read_in_an_evening():
         seen.add(path)
         waiting.extend(imported(path))
     read = sorted(path for path in seen if path.parent.name not in ("kernels", "measure"))
-    assert sum(len(path.read_text().splitlines()) for path in read) < 10_500, [str(path.relative_to(SOURCE)) for path in read]
+    assert sum(len(path.read_text().splitlines()) for path in read) < 10_600, [str(path.relative_to(SOURCE)) for path in read]
 
 
 def imported(path: Path):

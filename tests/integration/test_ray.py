@@ -65,20 +65,20 @@ def test_an_actor_makes_what_is_ordered_and_gives_back_what_it_has_no_time_for(t
     place = str(tmp_path / "clips")
     actor, told = Actor(place, "cpu"), order(tmp_path, place)
     assert actor.is_ready() is True
-    made = actor.make(told)
-    assert (made["kind"], made["outcome"]["error"], made["outcome"]["found"]) == ("done", None, False)
-    assert (tmp_path / "clips/one.mp4").stat().st_size == made["outcome"]["bytes"]
-    assert actor.make(told)["outcome"]["found"] is True
-    assert actor.make({**told, "picture": str(tmp_path / "nothing.png")})["outcome"]["error"]["code"] == "bad_picture"
+    made = actor.make([told])[1]
+    assert (made["error"], made["found"]) == (None, False)
+    assert (tmp_path / "clips/one.mp4").stat().st_size == made["bytes"]
+    assert actor.make([told])[1]["found"] is True
+    assert actor.make([{**told, "picture": str(tmp_path / "nothing.png")}])[1]["error"]["code"] == "bad_picture"
     actor.leave()
-    assert actor.make(told) == {"kind": "released"}
+    assert actor.make([told]) == {}
 
 
 @pytest.mark.slow
 def test_a_machine_with_other_weights_makes_nothing(tmp_path, surroundings):
     place = str(tmp_path / "clips")
     told = {**order(tmp_path, place), "model": "0" * 32}
-    assert Actor(place, "cpu").make(told)["outcome"]["error"]["code"] == "model_error"
+    assert Actor(place, "cpu").make([told])[1]["error"]["code"] == "model_error"
     assert not (tmp_path / "clips/one.mp4").exists()
 
 

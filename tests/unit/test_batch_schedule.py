@@ -11,9 +11,10 @@ from unstill.batch.items import Item
 from unstill.batch.schedule import MOST_ALIKE, MOST_ATTEMPTS, Dispatcher, News, drive
 
 
-def make_items(count):
+def make_items(count, together=1, kinds=1):
     for number in range(1, count + 1):
-        yield Item(number, f"{number}.png", f"{number}.mp4", {}, number, "")
+        knobs = {"motion": number * kinds // (count + 1)}
+        yield Item(number, f"{number}.png", f"{number}.mp4", knobs, number, "", together=together)
 
 
 class Fakes:
@@ -21,28 +22,35 @@ class Fakes:
 
     def __init__(self, count, depth=1, dice=None, deaths=0.0, failures=0.0):
         self.depth, self.dice, self.deaths, self.failures = depth, dice or random.Random(0), deaths, failures
-        self.has = {f"w{number}": [] for number in range(count)}
+        self.has = {f"w{number}": [] for number in range(count)}  # orders, as lists of items
         self.born = [News("ready", name) for name in self.has]
-        self.most, self.made, self.leaving = 0, Counter(), False
+        self.most, self.made, self.leaving, self.orders = 0, Counter(), False, []
 
-    def submit(self, worker, item):
+    def submit(self, worker, items):
         assert len(self.has[worker]) < self.depth
-        self.has[worker].append(item)
+        self.has[worker].append(list(items))
+        self.orders.append([item.number for item in items])
         self.most = max(self.most, sum(map(len, self.has.values())))
+
+    def take(self, worker):
+        item = self.has[worker][0].pop(0)
+        if not self.has[worker][0]:
+            self.has[worker].pop(0)
+        return item
 
     def wait(self, most_s):
         if self.born:
             born, self.born = self.born, []
             return born
-        worker = self.dice.choice([name for name, items in self.has.items() if items])
+        worker = self.dice.choice([name for name, orders in self.has.items() if orders])
         if self.leaving:
-            return [News("released", worker, self.has[worker].pop(0).number)]
+            return [News("released", worker, self.take(worker).number)]
         if self.dice.random() < self.deaths:
             self.has.pop(worker)
             name = f"w{self.dice.random()}"
             self.has[name] = []
             return [News("lost", worker, reason="killed"), News("ready", name)]
-        item = self.has[worker].pop(0)
+        item = self.take(worker)
         if self.dice.random() < self.failures:
             return [News("done", worker, item.number, {"error": {"code": "bad_result", "message": "x", "retryable": True}})]
         self.made[item.number] += 1
@@ -52,8 +60,8 @@ class Fakes:
         self.leaving = True
 
 
-def run(count, crew, wants_stop=lambda: False):
-    ended, scheduler = {}, Dispatcher(make_items(count), crew.depth)
+def run(count, crew, wants_stop=lambda: False, together=1, kinds=1):
+    ended, scheduler = {}, Dispatcher(make_items(count, together, kinds), crew.depth)
 
     def record(item, outcome):
         assert item.number not in ended
@@ -77,9 +85,11 @@ def test_no_items_are_soon_done():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 3), st.floats(0, 0.4), st.floats(0, 0.4))
-def test_whatever_workers_do_each_item_comes_to_one_end(seed, count, depth, deaths, failures):
-    ended, scheduler = run(40, Fakes(count, depth, random.Random(seed), deaths, failures))
+@given(
+    st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 3), st.floats(0, 0.4), st.floats(0, 0.4), st.integers(1, 5)
+)  # fmt: skip
+def test_whatever_workers_do_each_item_comes_to_one_end(seed, count, depth, deaths, failures, together):
+    ended, scheduler = run(40, Fakes(count, depth, random.Random(seed), deaths, failures), together=together, kinds=3)
     left = 0 if not scheduler.trouble else 40 - len(ended)
     assert len(ended) + left == 40
     assert scheduler.under_way == 0
@@ -87,30 +97,39 @@ def test_whatever_workers_do_each_item_comes_to_one_end(seed, count, depth, deat
         assert outcome["error"] is None or outcome["attempts"] == MOST_ATTEMPTS
 
 
-def test_an_item_that_kills_its_workers_fails_alone():
+@pytest.mark.parametrize("together", [1, 4])
+def test_an_item_that_kills_its_workers_fails_alone(together):
     class Poisoned(Fakes):
         def wait(self, most_s):
-            for worker, items in self.has.items():
-                if items and items[0].number == 5:
+            for worker, orders in self.has.items():
+                if orders and 5 in [item.number for item in orders[0]]:
                     self.has.pop(worker)
                     self.has[worker + "+"] = []
                     return [News("lost", worker, reason="it was ended by SIGKILL"), News("ready", worker + "+")]
             return super().wait(most_s)
 
-    ended, _ = run(30, Poisoned(2, depth=2))
+    crew = Poisoned(2, depth=2)
+    ended, _ = run(30, crew, together=together)
     assert [number for number, outcome in ended.items() if outcome["error"]] == [5]
     assert ended[5]["error"]["code"] == "worker_lost"
     assert "SIGKILL" in ended[5]["error"]["message"]
     assert ended[5]["attempts"] == MOST_ATTEMPTS
+    assert [order for order in crew.orders if 5 in order][1:] == [[5], [5]], "what killed a worker is tried alone"
+
+
+def test_items_of_one_kind_are_ordered_together_and_others_apart():
+    crew = Fakes(1)
+    run(10, crew, together=4, kinds=2)
+    assert crew.orders == [[1, 2, 3, 4], [5], [6, 7, 8, 9], [10]]
 
 
 def test_what_comes_too_late_is_not_heard():
     scheduler = Dispatcher(make_items(1), 1)
     list(scheduler.hear(News("ready", "a")))
-    [(_, item)] = scheduler.hand_out()
+    [(_, [item])] = scheduler.hand_out()
     assert list(scheduler.hear(News("lost", "a", reason="silent"))) == []
     list(scheduler.hear(News("ready", "b")))
-    [(worker, again)] = scheduler.hand_out()
+    [(worker, [again])] = scheduler.hand_out()
     assert (worker, again) == ("b", item)
     assert list(scheduler.hear(News("done", "a", item.number, {"error": None}))) == []
     assert len(list(scheduler.hear(News("done", "b", item.number, {"error": None})))) == 1
@@ -128,9 +147,9 @@ def test_workers_with_nothing_to_do_come_first():
 def test_a_worker_that_gives_back_an_item_is_not_the_end_of_it():
     scheduler = Dispatcher(make_items(1), 1)
     list(scheduler.hear(News("ready", "a")))
-    [(_, item)] = scheduler.hand_out()
+    [(_, [item])] = scheduler.hand_out()
     assert list(scheduler.hear(News("released", "a", item.number))) == []
-    assert [one for _, one in scheduler.hand_out()] == [item]
+    assert [one for _, one in scheduler.hand_out()] == [[item]]
 
 
 def test_stopping_hands_out_no_more_and_waits_for_what_is_under_way():

@@ -1,13 +1,14 @@
 """memory/rungs.py: what is foreseen falls from rung to rung, and the fastest that fits is taken."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from unstill.artifacts import ModelFiles, Rung
-from unstill.memory.need import Work
-from unstill.memory.rungs import ASIDE_BYTES, find_place, fits, list_rungs, suggest
+from unstill.memory.need import Work, count_stages
+from unstill.memory.rungs import ASIDE_BYTES, count_together, find_place, fits, list_rungs, suggest
 from unstill.values import Size
 
 FILES = ModelFiles("svd-xt", "svd-xt", "diffusers", {}, {"unet": None, "vae": None, "image_encoder": None}, 25, 0)
@@ -111,3 +112,35 @@ def test_what_would_fit_is_said():
     smaller = Size(*(int(side) for side in size.split("x")))
     assert fits(rungs_of(18 * 10**8, Work(smaller, 25, 2, 2, "fast"))[-1], 18 * 10**8)
     assert frames is None or fits(rungs_of(18 * 10**8, Work(FULL.size, int(frames), 2, 2, "fast"))[-1], 18 * 10**8)
+
+
+@pytest.mark.parametrize(
+    ("size", "frames", "branches", "clips"),
+    [
+        (Size(1024, 576), 25, 2, 2), (Size(1024, 576), 14, 2, 2), (Size(1024, 576), 25, 1, 2), (Size(576, 320), 25, 2, 2),
+        (Size(576, 320), 14, 2, 4), (Size(256, 256), 14, 2, 4),
+    ],
+)  # fmt: skip
+def test_as_many_clips_share_a_pass_as_gain_by_it(size, frames, branches, clips):
+    """As measured on one H200: rows `together` of bench/results.csv."""
+    work = Work(size, frames, branches, 2, "fast")
+    assert count_together(FILES, work, rungs_of(work=work)[0], int(140e9)) == clips
+
+
+def test_a_second_clip_in_a_pass_holds_what_was_measured():
+    """8.58 GB for two and 5.63 GB for one on one H200."""
+
+    def count(clips):
+        work = replace(FULL, branches=2 * clips)
+        return count_stages(FILES, work, Rung("fast", 1))["sample"]
+
+    assert (count(2) - count(1)) / 2.95e9 == pytest.approx(1, abs=0.05)
+
+
+def test_clips_share_a_pass_only_where_memory_allows():
+    fast, lean, *_ = rungs_of()
+    shared = count_stages(FILES, replace(FULL, branches=4), fast)["sample"] + ASIDE_BYTES
+    assert count_together(FILES, FULL, fast, shared) == 2
+    assert count_together(FILES, FULL, fast, shared - 1) == 1
+    assert count_together(FILES, FULL, lean, int(140e9)) == 1
+    assert count_together(FILES, replace(FULL, has_kernels=False), fast, int(140e9)) == 1, "a CPU gains nothing"

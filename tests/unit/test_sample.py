@@ -10,10 +10,11 @@ import torch
 from unstill.artifacts import Box, PreparedImage
 from unstill.catalog.find import find_model
 from unstill.engine import load_engine
+from unstill.engine.fast_unet import FastUNet
 from unstill.memory.machine import look_at_machine
 from unstill.plan import make_plan
 from unstill.request import Request
-from unstill.sample import draw, preview, sample, scale_pixels
+from unstill.sample import Walk, draw, preview, sample, sample_together, scale_pixels
 from unstill.values import Size
 
 
@@ -105,3 +106,62 @@ def test_a_preview_has_one_pixel_per_cell(scene):
     shown = preview(next(sample(*scene)))
     assert shown.shape == (3, 8, 12, 3)
     assert shown.dtype == np.uint8
+
+
+def together(walks):
+    return [step.latents.values_BFCHW for step in list(sample_together(walks))[-1]]
+
+
+@pytest.mark.parametrize("engine_name", ["reference", "fast"])
+def test_clips_of_a_shared_pass_are_those_of_passes_of_their_own(scene, engine_name):
+    """In float64, where the rounding of larger products cannot hide a mistake; other pictures, other seeds."""
+    plan, image, _ = scene
+    engine = load_engine(plan)
+    for part in engine.list_parts():
+        part.double()
+    engine.dtype = torch.float64
+    if engine_name == "fast":
+        network = FastUNet(engine.unet)
+        engine._run_unet = torch.no_grad()(lambda *told: network(*told))
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
+    other = replace(image, source_HWC=pixels, canvas_HWC=pixels)
+    scenes = [
+        (replace(plan, request=plan.request.replace(seed=seed)), one) for seed, one in [(7, image), (8, other), (9, image)]
+    ]
+    alone = [last(sample(*one, engine)) for one in scenes]
+    made = together([Walk(*one, engine) for one in scenes])
+    assert all(torch.allclose(one, two, rtol=0, atol=1e-9) for one, two in zip(alone, made, strict=True))
+    assert not torch.allclose(made[0], made[2], atol=1e-2)  # the seed alone parts these two
+
+
+def test_clips_of_a_shared_pass_go_on_together_from_where_they_were(scene):
+    walks = [Walk(*scene), Walk(*scene)]
+    steps = sample_together(walks)
+    next(steps)
+    kept = next(steps)
+    on = [Walk(*scene, resume=step) for step in kept]
+    assert torch.equal(together(on)[1], list(steps)[-1][1].latents.values_BFCHW)
+
+
+def test_one_clip_that_overflows_is_repaired_alone(scene, monkeypatch):
+    """The other's steps are as they were."""
+    plan, image, engine = scene
+    half = replace(plan, dtype="fp16")  # in name: float32 has nothing wider to go to
+    walks = [Walk(half, image, engine), Walk(replace(half, request=half.request.replace(seed=8)), image, engine)]
+    plain = together([Walk(half, image, engine), Walk(replace(half, request=half.request.replace(seed=8)), image, engine)])
+    run, calls = engine._run_unet, []
+
+    def overflow(x, *told):
+        calls.append(len(x))
+        made = run(x, *told)
+        if len(calls) == 2:
+            made[3, 0, 0, 0, 0] = float("inf")  # of the second clip, with the picture
+        return made
+
+    monkeypatch.setattr(engine, "_run_unet", overflow)
+    steps = list(sample_together(walks))
+    assert calls == [4, 4, 2, 4, 4]
+    assert steps[-1][0].latents.repairs == ()
+    assert "step 2" in steps[-1][1].latents.repairs[0]
+    for one, two in zip(plain, steps[-1], strict=True):
+        assert torch.allclose(one, two.latents.values_BFCHW, atol=1e-3)

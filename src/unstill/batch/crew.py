@@ -42,7 +42,7 @@ class Post:
 class Processes:
     """Processes that make items."""
 
-    depth = 1  # the next item is there a millisecond after the last one is done
+    depth = 1  # the next order is there a millisecond after the last one is done
 
     def __init__(self, place: str, devices: Sequence[str], *, debug: bool = False) -> None:
         """Name the devices; one that is named twice has two workers."""
@@ -71,6 +71,10 @@ class Processes:
                 process.kill()
                 process.wait()
 
+    def __len__(self) -> int:
+        """Count the workers that there are to be."""
+        return len(self._posts)
+
     def describe(self, knobs: Mapping[str, Any]) -> Model:
         """Ask the first worker that is ready which model a request would run."""
         while (post := self._find_ready()) is None:
@@ -88,10 +92,10 @@ class Processes:
         ready = {event.worker for event in self._early if event.kind == "ready"}
         return next((post for post in self._posts if post.name in ready and post.process is not None), None)
 
-    def submit(self, worker: str, item: Item) -> None:
-        """Give a worker an item; one that has died meanwhile is heard of soon."""
+    def submit(self, worker: str, items: Sequence[Item]) -> None:
+        """Order a worker to make items; one that has died meanwhile is heard of soon."""
         post = next(post for post in self._posts if post.name == worker)
-        self._tell(post, item.to_order())
+        self._tell(post, {"orders": [item.to_order() for item in items]})
 
     def wait(self, most_s: float) -> list[News]:
         """Wait until something happens, but no longer than this."""

@@ -26,7 +26,7 @@ SUFFIXES = {"auto": ".mp4", "mp4": ".mp4", "webm": ".webm", "gif": ".gif", "webp
 UNSEEN = ("device", "memory", "max_memory", "decode_chunk", "forward_chunk", "offload", "engine", "look", "takes")  # in a clip
 
 Choice = tuple[str, str, bool]  # what decides which model runs: its name, the dtype, and whether the camera is told something
-Model = Mapping[str, Any]  # as a worker describes it: name, family, frames, identity
+Model = Mapping[str, Any]  # as a worker describes it: name, family, frames, identity, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class Item:
     model: str = ""  # a digest of the weights that are meant
     again: bool = False  # whether it is made even where it is there
     error: Mapping[str, Any] | None = None  # why it cannot be made
+    together: int = 1  # clips of its kind that are made together
+
+    def goes_with(self, other: Item) -> bool:
+        """Say whether two items differ in picture and seed alone, so that they may share passes of the network."""
+        return self.knobs == other.knobs and self.model == other.model and self.together > 1
 
     def to_order(self) -> dict[str, Any]:
         """Give what a worker is told."""
@@ -118,7 +123,7 @@ class Expander:
                 output = self._name(row, setting, combination, (one, take, number))
                 digest = self._digest(setting, model, one) if "identity" in model else ""
                 yield Item(number, row.picture, output, setting.knobs, one, digest, model.get("identity", ""), again,
-                           model.get("error"))  # fmt: skip
+                           model.get("error"), model.get("together", 1))  # fmt: skip
                 number += 1
 
     def _settle(self, row: PictureRow, place: int) -> Setting:

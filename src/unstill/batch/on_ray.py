@@ -14,7 +14,8 @@ import queue
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,14 @@ class Actor:
         """Say which model a request would run here, or why none."""
         return self._maker.describe(knobs)
 
-    def make(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """Make what is ordered."""
-        try:
+    def make(self, orders: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Make what is ordered; give what came of it, by number. What is not told of was not made."""
+        made: dict[int, dict[str, Any]] = {}
+        with suppress(Cancelled):
             self._watch(None)
-            return {"kind": "done", "outcome": self._maker.make(order, self._watch)}
-        except Cancelled:
-            return {"kind": "released"}
+            for number, outcome in self._maker.make(orders, self._watch):
+                made[number] = outcome
+        return made
 
     def leave(self) -> None:
         """End after the current step."""
@@ -97,7 +99,7 @@ class Actors:
 
     def __init__(self, cluster: Cluster, place: str) -> None:
         self._cluster, self._place = cluster, place if is_url(place) else str(Path(place).absolute())
-        self._heard: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[tuple[str, Sequence[int], Any]] = queue.SimpleQueue()
         self._early: list[News] = []
         self._actors: dict[str, Any] = {}
         self._vacant: list[float] = []  # when those are to be started that are missing
@@ -113,6 +115,10 @@ class Actors:
     def __exit__(self, *what: object) -> None:
         self._ray.shutdown()  # its actors end with the one that started them
 
+    def __len__(self) -> int:
+        """Count the workers that there are to be."""
+        return len(self._actors) + len(self._vacant)
+
     def describe(self, knobs: Mapping[str, Any]) -> Model:
         """Ask the first worker that is ready which model a request would run."""
         while True:
@@ -125,13 +131,14 @@ class Actors:
             except self._ray.exceptions.RayActorError:
                 self._early += self._wait(1.0)
 
-    def submit(self, worker: str, item: Item) -> None:
-        """Give a worker an item; never waits."""
-        order = item.to_order()
-        if not is_url(item.picture):
-            order["picture"] = str(Path(item.picture).absolute())  # an actor's folder is another one
+    def submit(self, worker: str, items: Sequence[Item]) -> None:
+        """Order a worker to make items; never waits."""
+        orders = [item.to_order() for item in items]
+        for order in orders:
+            if not is_url(order["picture"]):
+                order["picture"] = str(Path(order["picture"]).absolute())  # an actor's folder is another one
         if worker in self._actors:
-            self._call(worker, self._actors[worker].make.remote(order), item.number)
+            self._call(worker, self._actors[worker].make.remote(orders), [item.number for item in items])
 
     def wait(self, most_s: float) -> list[News]:
         """Wait until something happens, but no longer than this."""
@@ -154,27 +161,28 @@ class Actors:
             return []
         while not self._heard.empty():
             heard.append(self._heard.get())
-        return [news for one in heard if (news := self._understand(*one)) is not None]
+        return [news for one in heard for news in self._understand(*one)]
 
-    def _call(self, name: str, ref: Any, number: int) -> None:
+    def _call(self, name: str, ref: Any, numbers: Sequence[int] = ()) -> None:
         """Hear of what was asked for, when it is there; nobody waits for it."""
-        ref.future().add_done_callback(lambda future: self._heard.put((name, number, future)))
+        ref.future().add_done_callback(lambda future: self._heard.put((name, numbers, future)))
 
-    def _understand(self, name: str, number: int, future: Any) -> News | None:
+    def _understand(self, name: str, numbers: Sequence[int], future: Any) -> list[News]:
         if name not in self._actors:
-            return None
+            return []
         error = future.exception()
         if isinstance(error, self._ray.exceptions.RayTaskError) and not isinstance(error, self._ray.exceptions.RayActorError):
             told = {"code": "internal", "message": f"unstill itself failed: {str(error).splitlines()[-1][:200]}"}
-            return News("done", name, number, {"error": {**told, "retryable": True}})
+            return [News("done", name, number, {"error": {**told, "retryable": True}}) for number in numbers]
         if error is not None:
-            return self._lose(name, error)
-        found = future.result()
-        if found is True:
-            return News("ready", name)
-        if found["kind"] == "done" and not found["outcome"].get("error"):
+            return [self._lose(name, error)]
+        if not numbers:
+            return [News("ready", name)]
+        made = future.result()
+        if any(not outcome.get("error") for outcome in made.values()):
             self._deaths = 0
-        return News(found["kind"], name, number, found.get("outcome", {}))
+        done = [News("done", name, number, outcome) for number, outcome in made.items()]
+        return done + [News("released", name, number) for number in numbers if number not in made]
 
     def _lose(self, name: str, error: BaseException) -> News:
         """Do without a worker, and have another in its place."""
@@ -216,7 +224,7 @@ class Actors:
             max_restarts=0, max_task_retries=0, **needs
         )
         self._actors[name] = made.remote(self._place, "cuda" if self._is_gpu else "cpu")
-        self._call(name, self._actors[name].is_ready.remote(), 0)
+        self._call(name, self._actors[name].is_ready.remote())
 
 
 def connect(cluster: Cluster) -> Any:

@@ -5,6 +5,7 @@ It does not know words on a terminal, nor what workers are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,6 +20,9 @@ MOST_KEPT = 100  # failures that are kept to be told; all of them are in the fil
 
 class Asked(Crew, Protocol):
     """Workers that can be asked which model a request would run."""
+
+    def __len__(self) -> int:
+        """Count the workers that there are to be."""
 
     def describe(self, knobs: Mapping[str, Any]) -> Model:
         """Say which model a request would run, or why none."""
@@ -52,10 +56,14 @@ def run_batch(
     *,
     watch: Callable[[Summary], None] = lambda summary: None,
     wants_stop: Callable[[], bool] = lambda: False,
+    together: int | None = None,
 ) -> Summary:
-    """Make what is not there yet."""
+    """Make what is not there yet; no more than `together` clips share a pass of the network, if that is said."""
     summary = Summary(survey.count)
-    models: dict[Choice, Model] = {choice: crew.describe(asked.to_dict()) for choice, asked in survey.choices.items()}
+    models: dict[Choice, Model] = {
+        choice: limit(crew.describe(asked.to_dict()), survey.count, len(crew), together)
+        for choice, asked in survey.choices.items()
+    }
 
     def record(item: Item, outcome: Outcome) -> None:
         """Write down what came of an item."""
@@ -87,11 +95,17 @@ def run_batch(
     return summary
 
 
+def limit(model: Model, items: int, workers: int, most: int | None) -> Model:
+    """Let no more clips share a pass than are allowed to, and no worker have some while another has none."""
+    shared = min(model.get("together", 1), math.ceil(items / max(1, workers)), most or items)
+    return {**model, "together": max(1, shared)}
+
+
 def write_line(item: Item, outcome: Outcome) -> dict[str, Any]:
     """Give the line of an item in the file of results."""
     told = {
         "number": item.number, "picture": item.picture, "output": item.output, "knobs": {**item.knobs, "seed": item.seed},
-        "settings": item.settings, "key": None, "stamp": None, "sha256": None, "bytes": None, "seconds": None, "moves": None,
-        "verdicts": [], "warnings": [], "found": False, "attempts": 0, "error": None,
+        "settings": item.settings, "key": None, "stamp": None, "sha256": None, "bytes": None, "seconds": None, "together": None,
+        "moves": None, "verdicts": [], "warnings": [], "found": False, "attempts": 0, "error": None,
     }  # fmt: skip
     return {**told, **outcome}

@@ -6,7 +6,7 @@ It does not know what an item is made into, nor what time it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,12 +32,12 @@ class News:
 
 
 class Crew(Protocol):
-    """Workers. Each makes its items in the order in which it was given them."""
+    """Workers. Each carries out its orders one after the other."""
 
-    depth: int  # items that a worker may have at a time
+    depth: int  # orders that a worker may have at a time
 
-    def submit(self, worker: str, item: Item) -> None:
-        """Give a worker an item; never waits."""
+    def submit(self, worker: str, items: Sequence[Item]) -> None:
+        """list[Task] a worker to make items, together if it can; never waits."""
 
     def wait(self, most_s: float) -> list[News]:
         """Wait until something happens, but no longer than this."""
@@ -61,7 +61,8 @@ class Dispatcher:
     def __init__(self, items: Iterator[Item], depth: int) -> None:
         self._items, self._depth = items, depth
         self._again: deque[Task] = deque()
-        self._flight: dict[str, deque[Task]] = {}  # by worker, the one under way first
+        self._next: Item | None = None  # drawn, but not handed out with those before
+        self._flight: dict[str, deque[list[Task]]] = {}  # by worker, the one under way first
         self._idle: deque[str] = deque()  # workers with nothing to do
         self._spare: deque[str] = deque()  # workers that may have one more, once for each
         self._has_more, self._under_way = True, 0
@@ -70,7 +71,7 @@ class Dispatcher:
 
     def is_over(self) -> bool:
         """Say whether nothing is under way and nothing is to come."""
-        return not self._under_way and (self.is_stopping or not (self._has_more or self._again))
+        return not self._under_way and (self.is_stopping or not (self._has_more or self._next or self._again))
 
     @property
     def under_way(self) -> int:
@@ -81,19 +82,19 @@ class Dispatcher:
         """Hand out no more."""
         self.is_stopping = True
 
-    def hand_out(self) -> Iterator[tuple[str, Item]]:
-        """Give items to workers that can take one, those with nothing to do first."""
+    def hand_out(self) -> Iterator[tuple[str, list[Item]]]:
+        """Give items to workers that can take some, those with nothing to do first."""
         while not self.is_stopping and (worker := self._find_free()) is not None:
-            task = self._again.popleft() if self._again else self._draw()
-            if task is None:
+            order = [self._again.popleft()] if self._again else self._draw()  # what came to nothing is tried alone
+            if not order:
                 self._idle.appendleft(worker) if not self._flight[worker] else self._spare.appendleft(worker)
                 return
-            tasks = self._flight[worker]
-            tasks.append(task)
-            self._under_way += 1
-            if len(tasks) < self._depth:
+            orders = self._flight[worker]
+            orders.append(order)
+            self._under_way += len(order)
+            if len(orders) < self._depth:
                 self._spare.append(worker)
-            yield worker, task.item
+            yield worker, [task.item for task in order]
 
     def hear(self, event: News) -> Iterator[tuple[Item, Outcome]]:
         """Take in what a worker did; give what has come to its end."""
@@ -114,31 +115,47 @@ class Dispatcher:
         for waiting in (self._idle, self._spare):
             while waiting:
                 worker = waiting.popleft()
-                tasks = self._flight.get(worker)
-                if tasks is not None and len(tasks) < self._depth and (waiting is self._spare or not tasks):
+                orders = self._flight.get(worker)
+                if orders is not None and len(orders) < self._depth and (waiting is self._spare or not orders):
                     return worker
         return None
 
-    def _draw(self) -> Task | None:
-        item = next(self._items, None) if self._has_more else None
-        self._has_more = item is not None
-        return None if item is None else Task(item)
+    def _draw(self) -> list[Task]:
+        """Draw the next item, with those after it that go with it."""
+        order: list[Task] = []
+        while not order or len(order) < order[0].item.together:
+            item, self._next = self._next, None
+            if item is None:
+                item = next(self._items, None) if self._has_more else None
+                self._has_more = item is not None
+            if item is None:
+                break
+            if order and not item.goes_with(order[0].item):
+                self._next = item
+                break
+            order.append(Task(item))
+        return order
 
     def _take(self, event: News) -> Task | None:
         """Take an item off its worker; one that the worker has not any more comes too late."""
-        tasks = self._flight.get(event.worker, deque())
-        task = next((task for task in tasks if task.item.number == event.number), None)
-        if task is not None:
-            tasks.remove(task)
+        orders = self._flight.get(event.worker, deque())
+        for order in orders:
+            task = next((task for task in order if task.item.number == event.number), None)
+            if task is None:
+                continue
+            order.remove(task)
             self._under_way -= 1
-            (self._spare if tasks else self._idle).append(event.worker)
-        return task
+            if not order:
+                orders.remove(order)
+                (self._spare if orders else self._idle).append(event.worker)
+            return task
+        return None
 
     def _lose(self, event: News) -> Iterator[tuple[Item, Outcome]]:
-        """Take back what a worker had that is no more: the first is what it died of, perhaps."""
-        tasks = self._flight.pop(event.worker, deque())
-        self._under_way -= len(tasks)
-        for place, task in enumerate(tasks):
+        """Take back what a worker had that is no more: those of the first order are what it died of, perhaps."""
+        orders = self._flight.pop(event.worker, deque())
+        self._under_way -= sum(map(len, orders))
+        for place, task in ((place, task) for place, order in enumerate(orders) for task in order):
             if place == 0 and event.reason:
                 task.attempts += 1
                 task.reasons.append(event.reason)
@@ -181,8 +198,8 @@ def drive(scheduler: Dispatcher, crew: Crew, record: Note, wants_stop: Callable[
             is_leaving = True
             scheduler.stop()
             crew.leave()
-        for worker, item in scheduler.hand_out():
-            crew.submit(worker, item)
+        for worker, items in scheduler.hand_out():
+            crew.submit(worker, items)
         if scheduler.is_over():
             return
         for event in crew.wait(LOOK_S):

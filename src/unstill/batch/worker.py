@@ -73,12 +73,16 @@ def work(asked: argparse.Namespace, leaving: Leaving, answer: Any) -> None:
         if "describe" in order:
             answer({"kind": "described", "model": maker.describe(order["describe"])})
             continue
+        left = [int(one["number"]) for one in order["orders"]]
         try:
             if leaving.is_asked:
                 raise Cancelled("Stopped")
-            answer({"kind": "done", "number": order["number"], "outcome": maker.make(order, leaving)})
+            for number, outcome in maker.make(order["orders"], leaving):
+                left.remove(number)
+                answer({"kind": "done", "number": number, "outcome": outcome})
         except Cancelled:
-            answer({"kind": "released", "number": order["number"]})
+            for number in left:
+                answer({"kind": "released", "number": number})
 
 
 if __name__ == "__main__":

@@ -46,6 +46,12 @@ class Means:
 @click.option("--devices", metavar="A,B", help="Devices to work on, such as cuda:0,cuda:1.\n[default: all GPUs, else the CPU]")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes for each device. [default: 1]")
 @click.option(
+    "--together",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Clips that share a pass through the network, at most.\n[default: as many as gain by it, on a GPU]",
+)
+@click.option(
     "--ray",
     cls=Option,
     group="Ray",
@@ -124,7 +130,7 @@ def run(batch: Batch, survey: Survey, out: str, results: Path, means: Means, ask
     held: AbstractContextManager[None] = place.held() if isinstance(place, ClipFolder) else nullcontext()
     started = time.perf_counter()
     with held, Ledger(results, batch.out) as ledger, open_crew(out, means, asked) as crew:
-        summary = make(batch, survey, crew, ledger, is_shown=not (asked["quiet"] or asked["as_json"]))
+        summary = make(batch, survey, crew, ledger, asked["together"], is_shown=not (asked["quiet"] or asked["as_json"]))
     tell(summary, out, results, time.perf_counter() - started, asked)
 
 
@@ -150,7 +156,7 @@ def read_address(text: str) -> str:
     raise RequestError(f"{show(text)} is no address of a Ray cluster", hint=hint)
 
 
-def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, *, is_shown: bool) -> Summary:
+def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, together: int | None, *, is_shown: bool) -> Summary:
     """Run the batch under a line that shows how far it is; Ctrl-C stops it."""
     from unstill.artifacts import Progress
     from unstill.batch.run import run_batch
@@ -166,7 +172,7 @@ def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, *, is_shown:
 
     with stop, display:
         stop.arm()
-        summary = run_batch(batch, survey, crew, ledger, watch=watch, wants_stop=lambda: stop.asked)
+        summary = run_batch(batch, survey, crew, ledger, watch=watch, wants_stop=lambda: stop.asked, together=together)
     if stop.asked and not summary.is_whole:
         left = f"{summary.total - summary.done} of {summary.total} clips are left"
         raise Cancelled(f"Stopped: {left}", hint="the same command goes on with them")

@@ -79,16 +79,18 @@ class MotionEngine:
     @torch.no_grad()
     def denoiser(self, embedding_BND: Tensor, latents_BCHW: Tensor, plan: Plan) -> Denoiser:
         """Bind the network to what it is told about this clip."""
-        asked, last = plan.request, plan.frames - 1
+        asked, last, clips = plan.request, plan.frames - 1, len(latents_BCHW)
         assert asked.guidance is not None and asked.fps is not None and asked.motion is not None and asked.noise is not None
-        word_B = torch.tensor([WORDS.index(asked.camera)], device=self.device)
+        word_B = torch.tensor([WORDS.index(asked.camera)], device=self.device).expand(clips)
         told = [asked.fps * LAST / last, motion_of(speed_of(asked.motion) * last / LAST), asked.noise]
-        beside = self.network.condition(latents_BCHW, self._draw_hints(plan, latents_BCHW), word_B)
+        hints = self._draw_hints(plan, latents_BCHW).expand(clips, -1, -1, -1)
+        beside = self.network.condition(latents_BCHW, hints, word_B)
         context = self.network.embed(embedding_BND[:, 0], word_B)
         guidance = guidance_over_frames(
             asked.guidance.first, asked.guidance.last, asked.guidance_shape, self.network.config.keys
         )
-        return Denoiser(self._run, Conditions(context, beside, torch.tensor([told], device=self.device)), guidance)
+        added = torch.tensor([told], device=self.device).expand(clips, -1)
+        return Denoiser(self._run, Conditions(context, beside, added), guidance)
 
     def _draw_hints(self, plan: Plan, seen_BCHW: Tensor) -> Tensor:
         """Mark where arrows begin, and the velocity they want there."""

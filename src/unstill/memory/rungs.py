@@ -9,6 +9,7 @@ Where the device's memory is the host's there is nothing to wait in: lean and ti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +23,9 @@ WINDOW_BLOCKS = 2  # of the UNet's largest, so that the next one comes while one
 WORTH = 0.9  # of what lean needs; a way between that saves less is none
 PARTS = 4  # of a feed-forward, whose gated numbers are then as many as the others
 GRID = 64  # pixels that sizes should be multiples of
+MOST_TOGETHER = 4  # clips that share a pass; of the bundled model more, as its passes are launches and little else
+MOST_SMALL_TOGETHER = 8
+ENOUGH_PX = 9_000_000  # frames times their area, with guidance: a pass of more runs hardly better
 ASIDE_BYTES = 200_000_000  # of a budget: what libraries take for themselves, and what lies between blocks of memory
 
 
@@ -54,6 +58,18 @@ def list_rungs(
     if is_apart and host_bytes is not None:
         rungs[1:] = [replace(rung, on_disk=count_host(files, work, rung) > host_bytes) for rung in rungs[1:]]
     return drop_equals(rungs)
+
+
+def count_together(files: ModelFiles, work: Work, rung: Rung, budget_bytes: int | None) -> int:
+    """Count the clips that may share a pass: as many as gain by it and fit, where the whole model is on a GPU."""
+    if rung.name != "fast" or rung.swaps or rung.forward_chunk or not work.has_kernels:
+        return 1
+    clip_px = work.frames * work.size.area_px * work.branches / 2
+    for clips in range(min(MOST_TOGETHER, max(2, math.ceil(ENOUGH_PX / clip_px))), 1, -1):
+        shared = replace(rung, stages=count_stages(files, replace(work, branches=work.branches * clips), rung))
+        if budget_bytes is None or fits(shared, budget_bytes):
+            return clips
+    return 1
 
 
 def drop_equals(rungs: list[Rung]) -> list[Rung]:
