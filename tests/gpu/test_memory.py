@@ -7,7 +7,10 @@ import torch
 from unstill import animate
 from unstill.engine import Keep
 from unstill.errors import Cancelled
+from unstill.generate import Making
+from unstill.request import Request
 from unstill.runs import Runs
+from unstill.together import gather, share
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")]
 KNOBS = {"size": "256x192", "frames": 14, "steps": 3, "seed": 5, "device": "cuda"}
@@ -51,13 +54,31 @@ def test_every_way_makes_the_same_frames(clip_of, engine, dtype):
         assert differ(other, fast) <= SAME[dtype]
 
 
+def make_together(miniature, photo, engine, dtype, load):
+    """Make three clips that share their passes."""
+    request = Request.from_mapping({"model": str(miniature), **KNOBS, "engine": engine, "dtype": dtype, "memory": "fast"})
+    makings = [Making(request.replace(seed=seed), photo) for seed in (5, 6, 7)]
+    [group] = gather(makings)
+    share(group, load)
+    return [making.make(load) for making in makings]
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize("dtype", ["fp16", "fp32"])
+def test_clips_that_share_passes_are_those_made_alone(miniature, photo, clip_of, engine, dtype):
+    made = make_together(miniature, photo, engine, dtype, Keep())
+    assert [clip.report.together for clip in made] == [3, 3, 3]
+    for seed, clip in zip((5, 6, 7), made, strict=True):
+        assert differ(clip, clip_of(engine=engine, dtype=dtype, memory="fast", seed=seed)) <= SAME[dtype]
+
+
 @pytest.mark.parametrize("engine", ["reference", "fast"])
 def test_memory_that_runs_out_costs_time_and_no_frame(clip_of, cap, engine):
     clean = clip_of(engine=engine, memory="fast", dtype="fp16")
     used = clean.report.peak_bytes
     warned = 0
-    for share in (0.95, 0.85):
-        cap(used * share + 2**21)
+    for part in (0.95, 0.85):
+        cap(used * part + 2**21)
         clip = clip_of(engine=engine, memory="fast", dtype="fp16")
         assert differ(clip, clean) <= SAME["fp16"]
         warned += any("memory ran out" in line for line in clip.report.warnings)
