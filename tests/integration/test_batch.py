@@ -185,11 +185,15 @@ def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, capsys)
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["clips"], told["model"], told["workers"]) == (16, "pocket", 1)
-    assert told["seconds"] > 0
+    assert told["seconds"] > told["start_seconds"] > 0
+    assert (told["pictures_looked_at"], told["pictures_broken"]) == (4, 1)
+    assert told["broken"][0]["picture"].endswith("a-broken.png")
     assert told["bytes"] > 0
     assert told["free_bytes"] > 0
     assert main(words) == 0
-    assert "16, the first is a-broken-60-1.mp4" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "16, the first is a-broken-60-1.mp4" in said
+    assert "1 cannot be read and make no clip, of all 4" in said
     assert not clips.exists()
 
 

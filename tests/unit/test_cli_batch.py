@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from unstill.batch.foresight import Looked
 from unstill.batch.run import Summary
 from unstill.cli import serve
-from unstill.cli.batch import find_devices, free_room, read_address, tell
+from unstill.cli.ahead import describe_pictures, free_room
+from unstill.cli.batch import find_devices, read_address, tell
 from unstill.errors import BatchError, RequestError
 
 QUIET = {"as_json": False, "quiet": False}
@@ -49,3 +51,11 @@ def test_a_batch_that_is_whole_answers_with_its_folder(capsys):
 def test_room_is_that_of_the_nearest_folder_there_is(tmp_path):
     assert free_room(tmp_path / "a/b/c") > 0
     assert free_room(None) is None
+
+
+def test_how_many_pictures_are_broken_is_said_of_those_that_were_looked_at():
+    assert describe_pictures(Looked(5, 1, (), is_all=True)) == (
+        "1 cannot be read and make no clip, of all 5 whose headers were looked at"
+    )
+    assert describe_pictures(Looked(5, 0, (), is_all=False)) == "none is broken, of the first 5 whose headers were looked at"
+    assert describe_pictures(Looked(0, 0, (), is_all=False)) == "none was looked at: they are addresses"

@@ -102,7 +102,9 @@ def batch(sources: tuple[str, ...], out: str, knobs: dict[str, Any], **asked: An
     results = Path(asked["results"] or (RESULTS if folder is None else folder / RESULTS))
     means = Means(find_devices(device, asked["devices"]), asked["workers"], asked["ray"] is not None)
     if asked["dry_run"]:
-        tell_ahead(survey, results, folder, means, as_json=asked["as_json"])
+        from unstill.cli.ahead import tell_ahead
+
+        tell_ahead(whole, survey, results, means, as_json=asked["as_json"])
         return
     run(whole, survey, out, results, means, asked)
 
@@ -198,50 +200,3 @@ def tell(summary: Summary, out: str, results: Path, took_s: float, asked: dict[s
     if not summary.is_whole:
         raise BatchError(f"{summary.failed} of {summary.total} pictures have no clip", hint=f"{results} says why; "
                          "the same command tries them again")  # fmt: skip
-
-
-def tell_ahead(survey: Survey, results: Path, folder: Path | None, means: Means, *, as_json: bool) -> None:
-    """Say what would be done: how many clips, about how long, how much memory and room."""
-    from unstill.batch.foresight import foresee_first
-    from unstill.batch.ledger import count_made
-
-    plan, one = foresee_first(survey.firsts, means.devices[0])
-    earlier = count_made(results)
-    clip_s = earlier.seconds / earlier.made if earlier.made else one.clip_s
-    clip_bytes = earlier.bytes // earlier.made if earlier.made else one.clip_bytes
-    workers = len(means.devices) * means.workers
-    takes_s = clip_s * survey.count / (1 if means.is_cluster else len(means.devices))
-    told: dict[str, Any] = {
-        "clips": survey.count, "model": plan.model.name, "first": survey.firsts[0].output, "seconds": round(takes_s, 1),
-        "workers": None if means.is_cluster else workers, "bytes": clip_bytes * survey.count, "free_bytes": free_room(folder),
-        "device_bytes": one.device_bytes, "told_before": earlier.made,
-    }  # fmt: skip
-    if as_json:
-        output.answer_json(told)
-        return
-    known = f"as {earlier.made} clips took before" if earlier.made else one.source
-    here = f"{', '.join(means.devices)}, {workers} {'worker' if workers == 1 else 'workers'}"
-    rows = [
-        ("clips", f"{survey.count}, the first is {survey.firsts[0].output}; {earlier.made} are told of in {results}"),
-        ("model", f"{plan.model.name} on {'a cluster, if its machines are as this one' if means.is_cluster else here}"),
-        ("takes", f"about {output.show_seconds(takes_s)} {'of one worker' if means.is_cluster else 'for all'}, {known}"),
-        ("memory", "" if one.device_bytes is None else f"{output.show_bytes(one.device_bytes)} on each device"),
-        ("disk", f"about {output.show_bytes(told['bytes'])}; {output.show_bytes(told['free_bytes'])} are free"),
-    ]
-    table = output.new_table("", "")
-    for name, text in rows:
-        if text:
-            table.add_row(name, output.escape(text))
-    output.print_parts(table)
-
-
-def free_room(folder: Path | None) -> int | None:
-    """Say how much room is left where clips go."""
-    import shutil
-
-    if folder is None:
-        return None
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free

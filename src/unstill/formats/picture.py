@@ -132,12 +132,20 @@ def decode(stream: Stream, ground: str) -> Picture:
     try:
         pixels = flatten(_open(stream, kind, notes), ground, notes)
     except BROKEN as error:
-        raise PictureError(
-            f"The {kind} picture is broken or of a rare kind: {show(str(error) or type(error).__name__)}",
-            hint="save it again as PNG in a picture editor, or fetch it again if a download broke off",
-        ) from error
+        raise _explain(kind, error) from error
     # A turned picture is a view; only here is the decoded image free, so that its copy is not a third one in memory.
     return Picture(np.ascontiguousarray(pixels), sha256, tuple(notes))
+
+
+def check_head(stream: Stream) -> None:
+    """Refuse what its first bytes and its header show to be no picture that can be read; its pixels are not looked at."""
+    kind = recognise(stream.read(HEAD_BYTES))
+    stream.seek(0)
+    try:
+        size = Size(*READERS[kind](stream).size)
+    except BROKEN as error:
+        raise _explain(kind, error) from error
+    check_size(size, kind)
 
 
 def adopt(image: Image.Image, ground: str) -> Picture:
@@ -181,6 +189,13 @@ def check_size(size: Size, kind: str) -> None:
             f"The picture is {size}, one side {long / short:.1f} times the other: up to {LONGEST_ASPECT:g} times is possible",
             hint="cut out the part that should move",
         )
+
+
+def _explain(kind: str, error: BaseException) -> PictureError:
+    return PictureError(
+        f"The {kind} picture is broken or of a rare kind: {show(str(error) or type(error).__name__)}",
+        hint="save it again as PNG in a picture editor, or fetch it again if a download broke off",
+    )
 
 
 def _open(stream: Stream, kind: str, notes: list[str]) -> ImageFile.ImageFile:
