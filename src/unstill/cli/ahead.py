@@ -42,13 +42,12 @@ def tell_ahead(batch: Batch, survey: Survey, results: Path, means: Means, *, as_
         output.answer_json(told)
         return
     known = f"as {earlier.made} clips took before" if earlier.made else one.source
-    here = f"{', '.join(means.devices)}, {workers} {'worker' if workers == 1 else 'workers'}"
     whose = "of one worker" if means.is_cluster else "for all"
     rows = [
         ("clips", f"{survey.count}, the first is {survey.firsts[0].output}; {earlier.made} are told of in {results}"),
         ("pictures", describe_pictures(looked)),
         *((" ", f"{picture}: {message}") for picture, message in looked.named[:MOST_SHOWN]),
-        ("model", f"{plan.model.name} on {'a cluster, if its machines are as this one' if means.is_cluster else here}"),
+        ("model", f"{plan.model.name}, {means}{', if its machines are as this one' if means.is_cluster else ''}"),
         ("time", f"about {output.show_seconds(whole_s)} {whose}, {known}; {one.start_s:g} s of it to start"),
         ("memory", "" if one.device_bytes is None else f"{output.show_bytes(one.device_bytes)} on each device"),
         ("disk", f"about {output.show_bytes(told['bytes'])}; {output.show_bytes(told['free_bytes'])} are free"),
