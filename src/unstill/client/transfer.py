@@ -5,7 +5,6 @@ It does not know what jobs are.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -20,12 +19,12 @@ from typing import BinaryIO
 import httpx2
 
 from unstill.client.answers import read_answer
+from unstill.disk import FULL
 from unstill.errors import DiskFull, PictureError, ServerError, ServerMissing, WriteError
 
 PictureSource = str | os.PathLike[str] | bytes | BinaryIO
 MOST_BYTES = 32 * 2**20  # what servers take
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between two tries
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HOPELESS = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)  # an address or a key that cannot be one
 DIGEST = re.compile(r'"([0-9a-f]{64})"')
 
