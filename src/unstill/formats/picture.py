@@ -6,6 +6,7 @@ from, how colours are converted, nor what a clip looks like.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import re
@@ -170,7 +171,20 @@ def recognise(head: bytes) -> str:
             raise PictureError(f"The file looks like {looks}, which cannot be read as a picture; {possible}", hint=hint)
     if not head:
         raise PictureError("The picture is empty: 0 bytes")
-    raise PictureError(f"The file is no picture of a known format, it starts with {show(head[:12])}; {possible}")
+    if _is_text(head):
+        raise PictureError(f"The file is text, no picture; {possible}")
+    raise PictureError(
+        f"The file is no picture of a known format, it starts with {show(head[:12].decode('latin-1'))}; {possible}"
+    )
+
+
+def _is_text(head: bytes) -> bool:
+    """Say whether the first bytes of a file are letters, blanks and signs; the last letter may be cut off."""
+    try:
+        letters = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return all(letter.isprintable() or letter.isspace() for letter in letters.removeprefix("\ufeff"))
 
 
 def check_size(size: Size, kind: str) -> None:
