@@ -64,6 +64,14 @@ def read_picture(source: PictureSource) -> bytes:
     return data
 
 
+def name_picture(source: PictureSource) -> str:
+    """Say what a picture's file is called, of which a server makes a title; `picture` where it has no name."""
+    path = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
+    if not isinstance(path, (str, os.PathLike)):
+        return "picture"
+    return Path(path).name.encode("utf-8", "replace").decode() or "picture"
+
+
 def read_file(path: Path) -> bytes:
     """Read a file, as far as it may be sent; pipes, devices and folders are none."""
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ NOT_HERE = {
     "max_memory": "the server knows its memory",
 }
 LONGEST_TITLE = 200
+NAMELESS = {"blob", "file", "image", "picture", "upload"}  # what browsers and libraries call a file that has no name
 READ_PRIORITY, READ_SECONDS = values.whole(-100, 100), values.number(0.1, 60)
 MODELS = ("auto", BUNDLED, *CATALOG)
 
@@ -50,13 +52,21 @@ class Ticket:
     warnings: tuple[str, ...] = ()
 
 
-def read_order(fields: Mapping[str, Any], name: str, key: str | None = None) -> Ticket:
-    """Make an order of fields and the name of a kept picture."""
+def read_order(fields: Mapping[str, Any], name: str, key: str | None = None, called: str = "") -> Ticket:
+    """Make an order of fields and the name of a kept picture; what its file was called is the title, unless one is given."""
     knobs, given = read_request(fields).to_dict(), list_given(fields)
     digest = hashlib.sha256(json.dumps([knobs, name], sort_keys=True).encode()).hexdigest()
     said = tuple(f"{name} is ignored: {IGNORED[name]}" for name in given if name in IGNORED)
-    title, priority = str(given.get("title", ""))[:LONGEST_TITLE], READ_PRIORITY(given.get("priority", 0))
-    return Ticket(Order(knobs, name, title, priority, key, digest), said)
+    title, priority = str(given.get("title") or title_of(called)), READ_PRIORITY(given.get("priority", 0))
+    return Ticket(Order(knobs, name, title[:LONGEST_TITLE], priority, key, digest), said)
+
+
+def title_of(called: str) -> str:
+    """Make a title of what a file is called: the end of its path, without suffix, in letters that can be shown."""
+    end = re.split(r"[/\\]", called)[-1]
+    stem = end.rpartition(".")[0] or end
+    title = " ".join("".join(letter if letter.isprintable() else " " for letter in stem).split())
+    return "" if title.lower() in NAMELESS else title
 
 
 def read_request(fields: Mapping[str, Any]) -> Request:
