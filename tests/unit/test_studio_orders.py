@@ -91,3 +91,12 @@ def test_a_clip_is_called_as_the_file_that_was_sent(called, title):
     assert read_order({}, "digest", None, called).order.title == title
     assert read_order({"title": "mine"}, "digest", None, called).order.title == "mine"
     assert read_order({"title": ""}, "digest", None, called).order.title == title
+
+
+@pytest.mark.parametrize(
+    ("model", "near"),
+    [("svd-tx", "; did you mean svd-xt?"), ("poket", "; did you mean pocket?"), ("SVD_XT_1.1", "; did you mean svd-xt-1.1?"),
+     ("/etc/passwd", ""), (7, ""), ("stabilityai/stable-video-difusion-img2vid", "; did you mean svd?")],
+)  # fmt: skip
+def test_a_model_that_is_misspelt_is_answered_with_the_nearest(model, near):
+    assert problems(model=model)[0] == f"model must be one of auto, pocket, svd, svd-xt, svd-xt-1.1{near}"

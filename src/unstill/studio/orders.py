@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unstill import values
-from unstill.catalog.known import CATALOG
+from unstill.catalog.known import CATALOG, suggest
 from unstill.errors import RequestError
 from unstill.jobs.records import Order
 from unstill.request import BUNDLED, PRESETS, Request
@@ -39,6 +39,7 @@ NOT_HERE = {
     "max_memory": "the server knows its memory",
 }
 LONGEST_TITLE = 200
+LONGEST_NAME = 200  # of a model that is looked for among the known ones
 NAMELESS = {"blob", "file", "image", "picture", "upload"}  # what browsers and libraries call a file that has no name
 READ_PRIORITY, READ_SECONDS = values.whole(-100, 100), values.number(0.1, 60)
 MODELS = ("auto", BUNDLED, *CATALOG)
@@ -104,7 +105,8 @@ def find_problems(named: Mapping[str, Any]) -> list[str]:
     """Say which knobs cannot be set from outside, whatever their values."""
     problems = [f"{name} cannot be set here: {why}" for name, why in NOT_HERE.items() if name in named]
     if named.get("model", "auto") not in MODELS:  # a path would name files of the server
-        problems.append(f"model must be one of {', '.join(MODELS)}")
+        near = suggest(str(named["model"])[:LONGEST_NAME])
+        problems.append(f"model must be one of {', '.join(MODELS)}" + (f"; did you mean {near}?" if near else ""))
     if named.get("format") == "png":
         problems.append("format must be one file: mp4, webm, gif, webp or apng")
     return problems
