@@ -12,21 +12,8 @@ from rich.console import Console
 
 from unstill.cli import main
 from unstill.cli.jobs import lay_out, measure_took
-from unstill.jobs.files import Folder
 from unstill.jobs.records import Order, Output
 from unstill.jobs.store import Store
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path / "data").make()
-
-
-@pytest.fixture
-def store(folder):
-    found = Store(folder.store)
-    yield found
-    found.close()
 
 
 def run(folder, *words, capsys) -> str:
