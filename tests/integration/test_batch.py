@@ -199,7 +199,7 @@ def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, capsys)
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "16, the first is a-broken-60-1.mp4" in said
-    assert "1 cannot be read and make no clip, of all 4" in said
+    assert "1 cannot be read and makes no clip, of all 4" in said
     assert not clips.exists()
 
 

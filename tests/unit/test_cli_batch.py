@@ -55,8 +55,9 @@ def test_room_is_that_of_the_nearest_folder_there_is(tmp_path):
 
 def test_how_many_pictures_are_broken_is_said_of_those_that_were_looked_at():
     assert describe_pictures(Looked(5, 1, (), is_all=True)) == (
-        "1 cannot be read and make no clip, of all 5 whose headers were looked at"
+        "1 cannot be read and makes no clip, of all 5 whose headers were looked at"
     )
+    assert describe_pictures(Looked(5, 2, (), is_all=True)).startswith("2 cannot be read and make no clip")
     assert describe_pictures(Looked(5, 0, (), is_all=False)) == "none is broken, of the first 5 whose headers were looked at"
     assert describe_pictures(Looked(0, 0, (), is_all=False)) == "none was looked at: they are addresses"
 

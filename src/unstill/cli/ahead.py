@@ -64,7 +64,8 @@ def describe_pictures(looked: Looked) -> str:
     if not looked.looked:
         return "none was looked at: they are addresses"
     of = f"{'all' if looked.is_all else 'the first'} {looked.looked} whose headers were looked at"
-    broken = f"{looked.broken} cannot be read and make no clip" if looked.broken else "none is broken"
+    verb = "makes" if looked.broken == 1 else "make"
+    broken = f"{looked.broken} cannot be read and {verb} no clip" if looked.broken else "none is broken"
     return f"{broken}, of {of}"
 
 
