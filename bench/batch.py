@@ -4,6 +4,7 @@
     python bench/batch.py resume         10,000 clips that are there: the whole command, from start to end
     python bench/batch.py ray            5,000 items of nothing on two actors: what an item costs
     python bench/batch.py scaling        32 clips of pocket at 64x64 on one worker and on two
+    python bench/batch.py first          what a batch of pocket takes besides its clips: Python, torch, loading
 
 Clips of `start` and `resume` are a few bytes, written by the code that publishes clips. `--out FILE` appends rows.
 """
@@ -17,6 +18,7 @@ import os
 import platform
 import resource
 import secrets
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,7 +33,7 @@ sys.path[:0] = [str(HERE.parent / "src")]
 
 from unstill.batch.crew import Processes  # noqa: E402
 from unstill.batch.items import Item, Wish  # noqa: E402
-from unstill.batch.ledger import Ledger, stamp_picture  # noqa: E402
+from unstill.batch.ledger import Ledger, read_lines, stamp_picture  # noqa: E402
 from unstill.batch.maker import make_key  # noqa: E402
 from unstill.batch.places import ClipFolder  # noqa: E402
 from unstill.batch.run import Summary, run_batch  # noqa: E402
@@ -42,6 +44,7 @@ from unstill.jobs.files import hash_file  # noqa: E402
 Row = tuple[str, float, int, str]  # scenario, seconds, bytes, note
 KNOBS = {"model": "pocket", "look": False, "measure": False}
 SMALL = ["--model", "pocket", "--size", "64x64", "--frames", "3", "--steps", "2", "--no-look", "--no-measure"]
+RUNS = 5
 
 
 class StandIn:
@@ -218,7 +221,25 @@ def time_scaling(folder: Path) -> Iterator[Row]:
         yield f"batch-scaling-{workers}", each, 0, "a clip of pocket, 3 frames of 64x64"
 
 
-PARTS = {"start": time_start, "resume": time_resume, "ray": time_ray, "scaling": time_scaling}
+def time_first(folder: Path) -> Iterator[Row]:
+    """Time what comes before a worker makes clips as quickly as it will: the whole command, less its clips at that pace."""
+    from PIL import Image
+
+    Image.open(HERE.parent / "examples" / "harbour.jpg").resize((96, 64)).save(folder / "one.png")
+    (folder / "shots.csv").write_text("picture,seed,name\n" + "".join(f"one.png,{seed},{seed}\n" for seed in range(5)))
+    before = []
+    for number in range(RUNS):
+        clips = folder / f"clips-{number}"
+        start = time.perf_counter()
+        command(["batch", str(folder / "shots.csv"), "-o", str(clips), *SMALL, "--devices", "cpu", "-q"], folder)
+        took = time.perf_counter() - start
+        each = [line["seconds"] for line in read_lines(clips / "results.jsonl")]
+        before.append(took - len(each) * statistics.median(each[1:]))
+    note = f"`unstill batch` besides its clips of pocket, median of {RUNS}: Python, torch, loading, the first clip's delay"
+    yield "batch-first", statistics.median(before), 0, note
+
+
+PARTS = {"start": time_start, "resume": time_resume, "ray": time_ray, "scaling": time_scaling, "first": time_first}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from PIL import Image
 
 from miniature import make_miniature
+from unstill.jobs.files import Folder
+from unstill.jobs.store import Store
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # for processes that tests start: spinning threads fight for two cores
 
@@ -52,6 +55,20 @@ def photo(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "photo.png"
     Image.fromarray((pixels * 255).round().astype(np.uint8)).save(path)
     return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Folder:
+    """The folder of a server, empty."""
+    return Folder(tmp_path / "data").make()
+
+
+@pytest.fixture
+def store(folder) -> Iterator[Store]:
+    """Its jobs; none yet."""
+    found = Store(folder.store)
+    yield found
+    found.close()
 
 
 def pytest_make_parametrize_id(val, argname):

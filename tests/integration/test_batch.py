@@ -73,6 +73,7 @@ def test_pictures_become_clips_once_and_a_broken_one_fails_alone(tmp_path, photo
     clips = tmp_path / "clips"
     assert main(["batch", str(photos), "-o", str(clips), *SMALL]) == 14
     said = capsys.readouterr().err
+    assert said.startswith(f"4 clips into {clips}, 1 worker on this machine\n1 of 4 clips"), "no line can move here"
     assert "3 made, 0 there before, 1 failed" in said
     assert "broken.png" in said and "SVG" in said
     lines = read(clips)
@@ -92,27 +93,32 @@ def test_pictures_become_clips_once_and_a_broken_one_fails_alone(tmp_path, photo
     for picture in photos.iterdir():
         os.utime(picture, (0, 0))
     assert main(["batch", str(photos), "-o", str(clips), *SMALL, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    told = json.loads(said.out)
     assert (told["made"], told["there"]) == (0, 3)
+    assert said.err.startswith("3 clips into")
     assert all(line["found"] for line in read(clips))
     assert {path.name: path.stat().st_mtime_ns for path in clips.glob("*.mp4")} == before
 
-    assert main(["batch", str(photos / "one.png"), "-o", str(clips), *SMALL, "--again"]) == 0
+    assert main(["batch", str(photos / "one.png"), "-o", str(clips), *SMALL, "--again", "-q"]) == 0
+    assert capsys.readouterr() == (f"{clips}\n", "")
     assert (clips / "one.mp4").stat().st_mtime_ns != before["one.mp4"]
     check(clips, [line for line in read(clips) if line["number"] != 1 or not line["found"]])
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_after_the_step_and_the_same_command_goes_on(tmp_path, photos):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_after_the_step_and_the_same_command_goes_on(tmp_path, photos, number):
     manifest = tmp_path / "shots.csv"
     manifest.write_text("picture,seed,name\n" + "".join(f"{photos}/one.png,{seed},{seed}\n" for seed in range(4)))
     clips = tmp_path / "clips"
     batch = start(manifest, "-o", clips)
     wait_for(lambda: len(read(clips)) >= 1, "the first clip", batch)
-    os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    # As a terminal does, to the workers too; or as whoever started it.
+    (os.killpg if number == signal.SIGINT else os.kill)(batch.pid, number)
     said = batch.communicate(timeout=MOST_S)[1]
     assert batch.returncode == 130
-    assert "the same command goes on" in said
+    assert "of 4 clips are left" in said and "the same command goes on" in said
     before = read(clips)
     assert len(before) < 4
     check(clips, before)
@@ -185,11 +191,15 @@ def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, capsys)
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["clips"], told["model"], told["workers"]) == (16, "pocket", 1)
-    assert told["seconds"] > 0
+    assert told["seconds"] > told["start_seconds"] > 0
+    assert (told["pictures_looked_at"], told["pictures_broken"]) == (4, 1)
+    assert told["broken"][0]["picture"].endswith("a-broken.png")
     assert told["bytes"] > 0
     assert told["free_bytes"] > 0
     assert main(words) == 0
-    assert "16, the first is a-broken-60-1.mp4" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "16, the first is a-broken-60-1.mp4" in said
+    assert "1 cannot be read and makes no clip, of all 4" in said
     assert not clips.exists()
 
 

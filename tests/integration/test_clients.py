@@ -33,6 +33,10 @@ def made(client) -> Video:
     return client.wait(client.create(HARBOUR, **QUICK).id)
 
 
+def test_a_clip_is_called_as_its_picture_where_nothing_else_is_said(made):
+    assert made.title == "harbour"
+
+
 def test_a_picture_becomes_a_file_in_one_call(client, tmp_path):
     seen: list[Video] = []
     video = client.animate(HARBOUR, tmp_path / "clip.gif", seen.append, **QUICK, title="harbour")

@@ -30,18 +30,6 @@ STEPS = 4
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path / "data").make()
-
-
-@pytest.fixture
-def store(folder):
-    found = Store(folder.store)
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def submit(folder, store, miniature):
     def ask(**knobs) -> str:
         knobs = {

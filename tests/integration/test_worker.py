@@ -1,27 +1,11 @@
 """jobs/worker.py: jobs become clips, or fail with a reason; what may happen to workers meanwhile is in test_faults.py."""
 
-import pytest
-
 from invariants import check_invariants
 from server import HARBOUR
-from unstill.jobs.files import Folder
 from unstill.jobs.records import Order
-from unstill.jobs.store import Store
 from unstill.jobs.worker import Worker
 
 KNOBS = {"model": "pocket", "size": "64x64", "frames": 3, "steps": 2, "seed": 1, "look": False, "measure": False}
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path / "data").make()
-
-
-@pytest.fixture
-def store(folder):
-    found = Store(folder.store)
-    yield found
-    found.close()
 
 
 def order(folder, **knobs) -> Order:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from unstill.batch.foresight import Looked
 from unstill.batch.run import Summary
 from unstill.cli import serve
-from unstill.cli.batch import find_devices, free_room, read_address, tell
+from unstill.cli.ahead import describe_pictures, free_room
+from unstill.cli.batch import Lines, Means, find_devices, read_address, tell
 from unstill.errors import BatchError, RequestError
 
 QUIET = {"as_json": False, "quiet": False}
@@ -49,3 +51,36 @@ def test_a_batch_that_is_whole_answers_with_its_folder(capsys):
 def test_room_is_that_of_the_nearest_folder_there_is(tmp_path):
     assert free_room(tmp_path / "a/b/c") > 0
     assert free_room(None) is None
+
+
+def test_how_many_pictures_are_broken_is_said_of_those_that_were_looked_at():
+    assert describe_pictures(Looked(5, 1, (), is_all=True)) == (
+        "1 cannot be read and makes no clip, of all 5 whose headers were looked at"
+    )
+    assert describe_pictures(Looked(5, 2, (), is_all=True)).startswith("2 cannot be read and make no clip")
+    assert describe_pictures(Looked(5, 0, (), is_all=False)) == "none is broken, of the first 5 whose headers were looked at"
+    assert describe_pictures(Looked(0, 0, (), is_all=False)) == "none was looked at: they are addresses"
+
+
+def test_lines_say_how_far_it_is_now_and_then_and_the_end_is_told_by_others(capsys):
+    lines = Lines(is_shown=True, every_s=1e6)
+    lines(Summary(10, made=2, failed=1))
+    lines(Summary(10, made=3, failed=1))
+    said = capsys.readouterr()
+    assert said.err.startswith("3 of 10 clips, 1 of them failed; about ") and said.err.count("\n") == 1
+    assert said.out == ""
+    often = Lines(is_shown=True, every_s=0)
+    often(Summary(3, failed=1))
+    often(Summary(3, made=2, failed=1))
+    assert capsys.readouterr().err == "1 of 3 clips, 1 of them failed\n", "how long is not known before one was made"
+    Lines(is_shown=False)(Summary(10, made=2))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("means", "words"),
+    [(Means(("auto",), 1), "1 worker on this machine"), (Means(("cuda:0", "cuda:1"), 2), "4 workers on cuda:0, cuda:1"),
+     (Means(("auto",), 1, is_cluster=True), "on a Ray cluster")],
+)  # fmt: skip
+def test_what_a_batch_runs_on_is_said(means, words):
+    assert str(means) == words

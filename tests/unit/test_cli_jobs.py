@@ -1,27 +1,19 @@
 """cli/jobs.py: what a server was asked for, from its folder: listed, followed, cancelled, tried again."""
 
+import io
 import json
 import threading
 import time
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from rich.console import Console
 
 from unstill.cli import main
-from unstill.jobs.files import Folder
+from unstill.cli.jobs import lay_out, measure_took
 from unstill.jobs.records import Order, Output
 from unstill.jobs.store import Store
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path / "data").make()
-
-
-@pytest.fixture
-def store(folder):
-    found = Store(folder.store)
-    yield found
-    found.close()
 
 
 def run(folder, *words, capsys) -> str:
@@ -33,11 +25,31 @@ def test_jobs_are_listed_a_line_each_with_the_whole_path_of_the_clip(folder, sto
     ids = [store.submit(Order({}, "p", title)).id for title in ("a\tboat", "a house")]
     store.complete(store.claim("w"), Output("0123456789abcdef0123456789abcdef.mp4", "", 1, {}))
     lines = [line.split("\t") for line in run(folder, capsys=capsys).splitlines()]
-    assert lines == [
+    assert [line[:5] for line in lines] == [
         [ids[1], "queued", "", "a house", ""],
         [ids[0], "completed", "", "a boat", str(folder.outputs / "0123456789abcdef0123456789abcdef.mp4")],
     ]
+    asked, took = zip(*(line[5:] for line in lines), strict=True)
+    kept = {job.id: job for job in store.list_jobs()}
+    for id, moment in zip(ids[::-1], asked, strict=True):
+        assert datetime.fromisoformat(moment).timestamp() == int(kept[id].created_s)
+    assert took[0] == "", "what has not ended took nothing yet"
+    assert float(took[1]) == pytest.approx(kept[ids[0]].ended_s - kept[ids[0]].started_s, abs=0.001)
     assert [job["id"] for job in json.loads(run(folder, "--json", capsys=capsys))["jobs"]] == ids[::-1]
+
+
+def test_people_see_how_long_ago_a_job_was_asked_for_and_what_it_took(folder, store):
+    waiting, made = (
+        replace(store.get(store.submit(Order({}, "p", "a boat")).id), created_s=time.time() - 125) for _ in range(2)
+    )
+    made = replace(made, state="completed", started_s=made.created_s, ended_s=made.created_s + 7.1)
+    assert (measure_took(waiting), measure_took(made)) == (None, pytest.approx(7.1))
+    terminal = Console(file=io.StringIO(), width=120)
+    terminal.print(lay_out([waiting, made], folder))
+    head, *rows = terminal.file.getvalue().splitlines()
+    assert head.split()[:4] == ["id", "state", "asked", "took"]
+    assert all("2 min ago" in row for row in rows)
+    assert "7.1 s" not in rows[0] and "7.1 s" in rows[1]
 
 
 def test_a_job_is_followed_to_its_end(folder, store, capsys):

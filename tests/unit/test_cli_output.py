@@ -38,6 +38,14 @@ def test_time_spans_read_well(seconds, text):
     assert output.show_seconds(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "now"), (0.4, "now"), (59, "59 s ago"), (60, "1 min ago"), (7199, "1 h ago"), (47 * 3600, "47 h ago"), (3 * 86_400, "3 days ago")],
+)  # fmt: skip
+def test_how_long_ago_something_was_reads_well(seconds, text):
+    assert output.show_ago(seconds) == text
+
+
 def test_control_characters_are_shown_and_not_sent():
     assert output.escape("a\x1b[2Jb\x07\u202ec\udce9") == "a\\x1b[2Jb\\x07\\u202ec\\udce9"
 

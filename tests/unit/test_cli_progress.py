@@ -61,6 +61,21 @@ def test_the_second_ctrl_c_ends_it_at_once(capfd):
         signal.raise_signal(signal.SIGINT)
 
 
+def test_sigterm_ends_the_run_at_the_next_step_however_often_it_comes(capfd):
+    before = signal.getsignal(signal.SIGTERM)
+    with Stop() as stop:
+        stop.arm()
+        stop.check(Progress("sample", 3, 25))
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Cancelled, match="Stopped after step 4 of 25"):
+            stop.check(Progress("sample", 4, 25))
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert capfd.readouterr().err == "\nStopping after the current step.\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_ctrl_c_that_is_ignored_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Stop() as stop:

@@ -10,7 +10,7 @@ import pytest
 
 from unstill.client import Client, Video
 from unstill.client.answers import read_answer, read_events
-from unstill.client.transfer import MOST_BYTES, check_digest, read_picture, write_aside
+from unstill.client.transfer import MOST_BYTES, check_digest, name_picture, read_picture, write_aside
 from unstill.errors import (
     JobConflict,
     KeyRefused,
@@ -68,6 +68,14 @@ def test_pictures_are_paths_bytes_and_open_files(tmp_path):
     place = tmp_path / "a.png"
     place.write_bytes(b"picture")
     assert [read_picture(one) for one in (place, str(place), b"picture", io.BytesIO(b"picture"))] == [b"picture"] * 4
+
+
+def test_pictures_are_sent_by_the_names_of_their_files(tmp_path):
+    (tmp_path / "pier.png").write_bytes(b"x")
+    with (tmp_path / "pier.png").open("rb") as file:
+        assert {name_picture(one) for one in (tmp_path / "pier.png", str(tmp_path / "pier.png"), file)} == {"pier.png"}
+    assert {name_picture(one) for one in (b"x", io.BytesIO(b"x"), ".")} == {"picture"}
+    assert name_picture(b"\xff.png".decode(errors="surrogateescape")) == "?.png", "which can be sent"
 
 
 def test_pipes_devices_folders_and_endless_files_are_refused(tmp_path):

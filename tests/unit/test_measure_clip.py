@@ -122,6 +122,28 @@ def test_motion_is_told_in_a_sentence(numbers, words):
     assert describe_motion(changed(**{"objects_px": 0.0, "camera_or": None, **numbers}), "asked") == words
 
 
+@pytest.mark.parametrize(
+    ("numbers", "usual", "often"),
+    [
+        (
+            {"camera": "left", "camera_px": 0.2, "motion_px": 0.2},
+            "stands still: 0.20",
+            "moves like a slow pan to the left: 0.2",
+        ),
+        ({"camera": "still", "camera_px": 0.1, "motion_px": 0.1}, "stands still: 0.10", "drifts a little, no one way: 0.1"),
+        ({"camera": "still", "camera_px": 0.0, "motion_px": 0.01}, "stands still: 0.01", "stands still: 0.01"),
+        ({"camera": "push", "camera_px": 2, "motion_px": 2, "static_share": 0}, "moves like a push", "moves like a fast push"),
+    ],
+)
+def test_frames_that_come_four_times_as_often_may_each_move_less(numbers, usual, often):
+    found = changed(**{"objects_px": 0.0, "camera_or": None, "static_share": 1.0, **numbers})
+    assert describe_motion(found, "", 7.0).startswith(usual)
+    assert describe_motion(found, "", 28.0).startswith(often)
+    for fps in (7.0, 28.0):
+        is_told_still = describe_motion(found, "", fps).startswith("stands still")
+        assert is_told_still == ("still" in {verdict.name for verdict in judge(found, fps)}), "sentence and verdict agree"
+
+
 def test_a_thing_of_rich_texture_before_plain_ground_is_not_taken_for_the_camera():
     """It has most of what can be followed, and plain ground hardly tells that it is not moved."""
     ground = 0.3 + 0.5 * torch.linspace(0, 1, 512).expand(3, 288, 512)

@@ -91,7 +91,23 @@ def test_every_kind_of_other_file_is_tried_above():
 
 def test_empty_and_unknown_files():
     assert refusal(b"").message == "The picture is empty: 0 bytes"
-    assert "starts with b'P6 32 32 255'" in refusal(b"P6 32 32 255\n" + bytes(3072)).message
+    assert "starts with 'P6 32 32 255'" in refusal(b"P6 32 32 255\n" + bytes(3072)).message
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (b"hello\n", "is text, no picture"), ("Wörter\tund Zeilen\r\n".encode(), "is text, no picture"),
+        ("ö".encode()[:1] + b"\0", r"starts with '\xc3\x00'"), (("x" * 1023 + "ö").encode()[:1024], "is text, no picture"),
+        ("\ufeffwords".encode("utf-16-le"), "is text, no picture"), (b"\0\1\2 and more of it", r"starts with '\x00\x01\x02 and more"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_told_in_words_not_as_python_writes_it(head, told):
+    with pytest.raises(PictureError) as caught:
+        recognise(head)
+    assert told in caught.value.message
+    assert "b'" not in caught.value.message
+    assert "possible are JPEG, PNG" in caught.value.message
 
 
 def test_an_avif_may_call_itself_by_its_container():

@@ -80,3 +80,23 @@ def test_seconds_set_frames_or_the_rate():
     assert read(seconds="2").order.knobs["frames"] == 14
     assert read(seconds="4", num_frames="25").order.knobs["play_fps"] == 6.25
     assert read(want_motion="subtle").order.knobs["want_motion"] == MOTION_WORDS["subtle"]
+
+
+@pytest.mark.parametrize(
+    ("called", "title"),
+    [("harbour at night.jpg", "harbour at night"), ("../../etc/shadow.png", "shadow"), ("C:\\photos\\pier.v2.JPG", "pier.v2"),
+     (".png", ".png"), ("a\tb\x00\u202ec .jpg", "a b c"), ("blob", ""), ("upload", ""), ("Picture.png", ""), ("", ""), ("x" * 300, "x" * 200)],
+)  # fmt: skip
+def test_a_clip_is_called_as_the_file_that_was_sent(called, title):
+    assert read_order({}, "digest", None, called).order.title == title
+    assert read_order({"title": "mine"}, "digest", None, called).order.title == "mine"
+    assert read_order({"title": ""}, "digest", None, called).order.title == title
+
+
+@pytest.mark.parametrize(
+    ("model", "near"),
+    [("svd-tx", "; did you mean svd-xt?"), ("poket", "; did you mean pocket?"), ("SVD_XT_1.1", "; did you mean svd-xt-1.1?"),
+     ("/etc/passwd", ""), (7, ""), ("stabilityai/stable-video-difusion-img2vid", "; did you mean svd?")],
+)  # fmt: skip
+def test_a_model_that_is_misspelt_is_answered_with_the_nearest(model, near):
+    assert problems(model=model)[0] == f"model must be one of auto, pocket, svd, svd-xt, svd-xt-1.1{near}"

@@ -7,25 +7,11 @@ import time
 import pytest
 
 from served import wait_until
-from unstill.jobs.files import Folder
 from unstill.jobs.records import Order, Output
-from unstill.jobs.store import Store
 from unstill.studio import workers as module
 from unstill.studio.workers import Keeping, Workers
 
 HOUR_S = 3600.0
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path / "data").make()
-
-
-@pytest.fixture
-def store(folder):
-    found = Store(folder.store)
-    yield found
-    found.close()
 
 
 def finish(folder, store, data: bytes = b"clip") -> str:

@@ -74,6 +74,11 @@ class Ledger:
         except OSError as error:
             raise WriteError(f"{show(str(path))} cannot be written: {error.strerror or error}") from None
 
+    @property
+    def told(self) -> int:
+        """Count clips that earlier runs tell of; whether they are there still is seen one by one."""
+        return len(self._made)
+
     def has(self, item: Item) -> bool:
         """Say whether an item's clip was made, and is there."""
         return not item.again and mark(*self._know(item.picture, item.output, item.settings)) in self._made

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -218,9 +219,15 @@ def open_url(url: str) -> tuple[Any, str]:
 
 
 def read_picture(picture: str) -> bytes:
-    """Read the bytes of a picture; what is no plain file is refused before it can block."""
+    """Read the bytes of a picture."""
     if is_url(picture):
         return _fetch(picture)
+    with open_picture(picture) as file:
+        return file.read(MOST_BYTES)
+
+
+def open_picture(picture: str) -> BufferedReader:
+    """Open a picture of this machine; what is no plain file is refused before it can block."""
     try:
         descriptor = os.open(picture, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
@@ -230,8 +237,7 @@ def read_picture(picture: str) -> bytes:
     if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
         os.close(descriptor)
         raise PictureError(f"{show(picture)} is no plain file of at most {MOST_BYTES} bytes")
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(MOST_BYTES)
+    return os.fdopen(descriptor, "rb")
 
 
 def _fetch(url: str) -> bytes:

@@ -77,6 +77,11 @@ class Batch:
                 yield item
                 number = item.number + 1
 
+    def pictures(self) -> Iterator[str]:
+        """Give the picture of every row."""
+        for row in read_rows(self.sources):
+            yield row.picture
+
     def _names(self) -> Iterator[Item]:
         expander, number = Expander(self.wish), 1
         for row in read_rows(self.sources):

@@ -7,7 +7,6 @@ tools know. A second writer that a file system's broken locks let in spoils the 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unstill.catalog.hub import Hub, Patience, RemoteFile, explained, open_file
+from unstill.disk import FULL
 from unstill.errors import DiskFull, WeightsError, WriteError
 
 BLOCK_BYTES = 1 << 20
@@ -145,7 +145,7 @@ def storing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             hint = "free some room, or let HF_HOME name a larger disk; what has arrived is kept"
             raise DiskFull("no room is left on the disk of the Hugging Face cache", hint=hint) from error
         text = f"the Hugging Face cache cannot be written: {error.strerror or error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 20  # failures that are told one by one
 RESULTS = "results.jsonl"
+EVERY_S = 5.0  # between two lines that say how far it is, where they go to a file or a pipe
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,32 @@ class Means:
     devices: tuple[str, ...]
     workers: int
     is_cluster: bool = False
+
+    def __str__(self) -> str:
+        if self.is_cluster:
+            return "on a Ray cluster"
+        count = len(self.devices) * self.workers
+        where = "this machine" if self.devices == ("auto",) else ", ".join(self.devices)
+        return f"{count} {'worker' if count == 1 else 'workers'} on {where}"
+
+
+class Lines:
+    """How far a batch is, a line now and then."""
+
+    def __init__(self, *, is_shown: bool, every_s: float = EVERY_S) -> None:
+        self._is_shown, self._every_s = is_shown, every_s
+        self._started, self._said = time.monotonic(), -math.inf
+
+    def __call__(self, summary: Summary) -> None:
+        """Say it, if that is due; the last one is the end's to tell."""
+        now = time.monotonic()
+        if not self._is_shown or now - self._said < self._every_s or summary.done == summary.total:
+            return
+        self._said = now
+        failed = f", {summary.failed} of them failed" if summary.failed else ""
+        left_s = (now - self._started) / summary.made * (summary.total - summary.done) if summary.made else None
+        left = "" if left_s is None else f"; about {output.show_seconds(left_s)} left"
+        output.say(f"{summary.done} of {summary.total} clips{failed}{left}", style="dim")
 
 
 @click.command(cls=Command)
@@ -102,7 +130,9 @@ def batch(sources: tuple[str, ...], out: str, knobs: dict[str, Any], **asked: An
     results = Path(asked["results"] or (RESULTS if folder is None else folder / RESULTS))
     means = Means(find_devices(device, asked["devices"]), asked["workers"], asked["ray"] is not None)
     if asked["dry_run"]:
-        tell_ahead(survey, results, folder, means, as_json=asked["as_json"])
+        from unstill.cli.ahead import tell_ahead
+
+        tell_ahead(whole, survey, results, means, as_json=asked["as_json"])
         return
     run(whole, survey, out, results, means, asked)
 
@@ -129,8 +159,12 @@ def run(batch: Batch, survey: Survey, out: str, results: Path, means: Means, ask
     place = open_place(out)
     held: AbstractContextManager[None] = place.held() if isinstance(place, ClipFolder) else nullcontext()
     started = time.perf_counter()
-    with held, Ledger(results, batch.out) as ledger, open_crew(out, means, asked) as crew:
-        summary = make(batch, survey, crew, ledger, asked["together"], is_shown=not (asked["quiet"] or asked["as_json"]))
+    with held, Ledger(results, batch.out) as ledger:
+        if not asked["quiet"]:
+            before = f"; {results} tells of {ledger.told}" if ledger.told else ""
+            output.say(f"{survey.count} {'clip' if survey.count == 1 else 'clips'} into {out}, {means}{before}", style="dim")
+        with open_crew(out, means, asked) as crew:
+            summary = make(batch, survey, crew, ledger, asked["together"], is_shown=not asked["quiet"])
     tell(summary, out, results, time.perf_counter() - started, asked)
 
 
@@ -157,7 +191,7 @@ def read_address(text: str) -> str:
 
 
 def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, together: int | None, *, is_shown: bool) -> Summary:
-    """Run the batch under a line that shows how far it is; Ctrl-C stops it."""
+    """Run the batch and show how far it is: a line that moves, or lines where none can; Ctrl-C stops it."""
     from unstill.artifacts import Progress
     from unstill.batch.run import run_batch
     from unstill.cli.progress import Display, Stop
@@ -165,8 +199,10 @@ def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, together: in
 
     display = Display(is_shown=is_shown)
     stop = Stop(is_line_shown=display.is_shown)
+    lines = Lines(is_shown=is_shown and not display.is_shown)
 
     def watch(summary: Summary) -> None:
+        lines(summary)
         of = f"{summary.failed} failed" if summary.failed else ""
         display(Progress("batch", summary.done, summary.total, of=of))
 
@@ -198,50 +234,3 @@ def tell(summary: Summary, out: str, results: Path, took_s: float, asked: dict[s
     if not summary.is_whole:
         raise BatchError(f"{summary.failed} of {summary.total} pictures have no clip", hint=f"{results} says why; "
                          "the same command tries them again")  # fmt: skip
-
-
-def tell_ahead(survey: Survey, results: Path, folder: Path | None, means: Means, *, as_json: bool) -> None:
-    """Say what would be done: how many clips, about how long, how much memory and room."""
-    from unstill.batch.foresight import foresee_first
-    from unstill.batch.ledger import count_made
-
-    plan, one = foresee_first(survey.firsts, means.devices[0])
-    earlier = count_made(results)
-    clip_s = earlier.seconds / earlier.made if earlier.made else one.clip_s
-    clip_bytes = earlier.bytes // earlier.made if earlier.made else one.clip_bytes
-    workers = len(means.devices) * means.workers
-    takes_s = clip_s * survey.count / (1 if means.is_cluster else len(means.devices))
-    told: dict[str, Any] = {
-        "clips": survey.count, "model": plan.model.name, "first": survey.firsts[0].output, "seconds": round(takes_s, 1),
-        "workers": None if means.is_cluster else workers, "bytes": clip_bytes * survey.count, "free_bytes": free_room(folder),
-        "device_bytes": one.device_bytes, "told_before": earlier.made,
-    }  # fmt: skip
-    if as_json:
-        output.answer_json(told)
-        return
-    known = f"as {earlier.made} clips took before" if earlier.made else one.source
-    here = f"{', '.join(means.devices)}, {workers} {'worker' if workers == 1 else 'workers'}"
-    rows = [
-        ("clips", f"{survey.count}, the first is {survey.firsts[0].output}; {earlier.made} are told of in {results}"),
-        ("model", f"{plan.model.name} on {'a cluster, if its machines are as this one' if means.is_cluster else here}"),
-        ("takes", f"about {output.show_seconds(takes_s)} {'of one worker' if means.is_cluster else 'for all'}, {known}"),
-        ("memory", "" if one.device_bytes is None else f"{output.show_bytes(one.device_bytes)} on each device"),
-        ("disk", f"about {output.show_bytes(told['bytes'])}; {output.show_bytes(told['free_bytes'])} are free"),
-    ]
-    table = output.new_table("", "")
-    for name, text in rows:
-        if text:
-            table.add_row(name, output.escape(text))
-    output.print_parts(table)
-
-
-def free_room(folder: Path | None) -> int | None:
-    """Say how much room is left where clips go."""
-    import shutil
-
-    if folder is None:
-        return None
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free

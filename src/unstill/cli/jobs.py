@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from unstill.cli import options, output
 from unstill.cli.help import Command
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from unstill.jobs.files import Folder
     from unstill.jobs.records import Job
     from unstill.jobs.store import Store
@@ -54,15 +58,39 @@ def jobs(data: str | None, follow: str | None, cancel: str | None, retry: str | 
     if manner["as_json"]:
         output.answer_json({"jobs": found})
         return
-    rows = [(job.id, job.state, describe_progress(job), job.title, describe_end(job, folder)) for job in found]
-    if not sys.stdout.isatty():  # for programs: nothing is folded
-        for row in rows:
-            output.answer("\t".join(" ".join(cell.split()) for cell in row))
+    if sys.stdout.isatty():
+        output.print_parts(lay_out(found, folder))
         return
-    table = output.new_table("id", "state", "", "title", "clip or reason")
-    for row in rows:
+    for job in found:  # for programs: nothing is folded, and times are such as can be counted with
+        took_s = measure_took(job)
+        times = (show_moment(job.created_s), "" if took_s is None else f"{took_s:.3f}")
+        row = (job.id, job.state, describe_progress(job), job.title, describe_end(job, folder), *times)
+        output.answer("\t".join(" ".join(cell.split()) for cell in row))
+
+
+def lay_out(found: Sequence[Job], folder: Folder) -> Table:
+    """Put jobs into a table, for people."""
+    from unstill.jobs.clock import read_time_s
+
+    table = output.new_table("id", "state", "", "asked", "took", "title", "clip or reason")
+    for job in found:
+        took_s = measure_took(job)
+        times = (output.show_ago(read_time_s() - job.created_s), "" if took_s is None else output.show_seconds(took_s))
+        row = (job.id, job.state, describe_progress(job), *times, job.title, describe_end(job, folder))
         table.add_row(*map(output.escape, row))
-    output.print_parts(table)
+    return table
+
+
+def measure_took(job: Job) -> float | None:
+    """Say how long a job ran, from its first start to its end, if it has both."""
+    if job.started_s is None or job.ended_s is None:
+        return None
+    return max(0.0, job.ended_s - job.started_s)
+
+
+def show_moment(at_s: float) -> str:
+    """Write a moment as programs read it."""
+    return datetime.datetime.fromtimestamp(at_s, datetime.UTC).isoformat(timespec="seconds")
 
 
 def tell_life(store: Store, folder: Folder, id: str, *, as_json: bool) -> None:

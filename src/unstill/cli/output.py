@@ -142,6 +142,14 @@ def show_seconds(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def show_ago(seconds: float) -> str:
+    """Write for people how long ago something was; a clock that was set back makes it now."""
+    for unit, length_s in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= (2 if unit == "days" else 1) * length_s:
+            return f"{int(seconds // length_s)} {unit} ago"
+    return f"{int(seconds)} s ago" if seconds >= 1 else "now"
+
+
 def silence_pipe(stream: IO[str]) -> None:
     """Send what is still to be written nowhere: the reader is gone, and Python would complain at exit."""
     target = os.open(os.devnull, os.O_WRONLY)

@@ -50,7 +50,7 @@ REDRAW_S = 0.1  # as often as rich draws by itself
 
 
 class Stop:
-    """Ctrl-C: the first asks the run to end after its current step, the second ends it at once.
+    """Ctrl-C: the first asks the run to end after its current step, the second ends it at once. SIGTERM asks for it too.
 
     It takes effect inside `with`, once `arm` was called: before the run there is nothing to wait for.
     """
@@ -58,14 +58,16 @@ class Stop:
     def __init__(self, *, is_line_shown: bool = False) -> None:
         self.asked = False
         self._before_words = CLEAR if is_line_shown else "\n"
-        self._before: signal._HANDLER = None
+        self._before: dict[int, signal._HANDLER] = {}
         self._reached = "at the start"
 
     def arm(self) -> None:
-        """Take over Ctrl-C; only the main thread may. Whoever starts us in the background has it ignored: so it stays."""
-        may = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
-        if may and self._before is None:
-            self._before = signal.signal(signal.SIGINT, self._hear)
+        """Take over both; only the main thread may. Whoever starts us in the background has Ctrl-C ignored: so it stays."""
+        if threading.current_thread() is not threading.main_thread() or self._before:
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._hear)
 
     def check(self, progress: Progress) -> None:
         """End the run if that was asked for."""
@@ -78,18 +80,21 @@ class Stop:
             self._reached = f"after: {stage.lower()}"  # told when it begins, and true when it is asked for
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.asked:
+            return  # whoever sends SIGTERM twice has SIGKILL too
         self.asked = True
+        again = " Ctrl-C again stops at once." if number == signal.SIGINT else ""
         # Printing through Python's buffers from a signal handler may meet a print that is under way.
-        os.write(2, f"{self._before_words}Stopping after the current step. Ctrl-C again stops at once.\n".encode())
+        os.write(2, f"{self._before_words}Stopping after the current step.{again}\n".encode())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
 
 def show_pace(pace_s: float, left_s: float, unit: str, *, is_wide: bool) -> str:

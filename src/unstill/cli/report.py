@@ -40,7 +40,7 @@ def report(file: str, out: str | None, as_json: bool, debug: bool) -> None:
     if len(frames) < 2:
         raise RequestError(f"{file} has one frame, and motion takes two")
     found = measure_clip(to_frames(torch.from_numpy(frames)))
-    moves = describe_motion(found, tell_asked(probed.recipe))
+    moves = describe_motion(found, tell_asked(probed.recipe), probed.play_fps)
     forgiven = {"still"} if wants_still(probed.recipe) else set()
     verdicts = tuple(verdict for verdict in judge(found, probed.play_fps) if verdict.name not in forgiven)
     if out is not None:

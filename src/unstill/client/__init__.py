@@ -24,7 +24,7 @@ from urllib.parse import quote
 import httpx2
 
 from unstill.client.answers import Happening, read_answer, read_events
-from unstill.client.transfer import PictureSource, Tries, fetch, read_picture, write_aside
+from unstill.client.transfer import PictureSource, Tries, fetch, name_picture, read_picture, write_aside
 from unstill.client.video import Video
 from unstill.errors import Cancelled, RequestError, ServerError, make_error
 from unstill.formats import SUFFIXES
@@ -61,7 +61,7 @@ class Client:
         fields = {name: write_field(value) for name, value in knobs.items() if value is not None}
         # A server makes one job of one key: a request whose answer was lost can be sent again.
         headers = {"Idempotency-Key": secrets.token_hex(16)}
-        files = {"input_reference": ("picture", read_picture(picture))}
+        files = {"input_reference": (name_picture(picture), read_picture(picture))}
         return Video.from_answer(self._ask("POST", "/v1/videos", data=fields, files=files, headers=headers))
 
     def get(self, id: str) -> Video:

@@ -5,7 +5,6 @@ It does not know what jobs are.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -20,12 +19,12 @@ from typing import BinaryIO
 import httpx2
 
 from unstill.client.answers import read_answer
+from unstill.disk import FULL
 from unstill.errors import DiskFull, PictureError, ServerError, ServerMissing, WriteError
 
 PictureSource = str | os.PathLike[str] | bytes | BinaryIO
 MOST_BYTES = 32 * 2**20  # what servers take
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between two tries
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HOPELESS = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)  # an address or a key that cannot be one
 DIGEST = re.compile(r'"([0-9a-f]{64})"')
 
@@ -63,6 +62,14 @@ def read_picture(source: PictureSource) -> bytes:
     if len(data) > MOST_BYTES:
         raise PictureError(f"The picture has more than {MOST_BYTES} bytes, the most that are taken", hint="send a smaller one")
     return data
+
+
+def name_picture(source: PictureSource) -> str:
+    """Say what a picture's file is called, of which a server makes a title; `picture` where it has no name."""
+    path = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
+    if not isinstance(path, (str, os.PathLike)):
+        return "picture"
+    return Path(path).name.encode("utf-8", "replace").decode() or "picture"
 
 
 def read_file(path: Path) -> bytes:

@@ -6,6 +6,7 @@ from, how colours are converted, nor what a clip looks like.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import re
@@ -132,12 +133,20 @@ def decode(stream: Stream, ground: str) -> Picture:
     try:
         pixels = flatten(_open(stream, kind, notes), ground, notes)
     except BROKEN as error:
-        raise PictureError(
-            f"The {kind} picture is broken or of a rare kind: {show(str(error) or type(error).__name__)}",
-            hint="save it again as PNG in a picture editor, or fetch it again if a download broke off",
-        ) from error
+        raise _explain(kind, error) from error
     # A turned picture is a view; only here is the decoded image free, so that its copy is not a third one in memory.
     return Picture(np.ascontiguousarray(pixels), sha256, tuple(notes))
+
+
+def check_head(stream: Stream) -> None:
+    """Refuse what its first bytes and its header show to be no picture that can be read; its pixels are not looked at."""
+    kind = recognise(stream.read(HEAD_BYTES))
+    stream.seek(0)
+    try:
+        size = Size(*READERS[kind](stream).size)
+    except BROKEN as error:
+        raise _explain(kind, error) from error
+    check_size(size, kind)
 
 
 def adopt(image: Image.Image, ground: str) -> Picture:
@@ -162,7 +171,20 @@ def recognise(head: bytes) -> str:
             raise PictureError(f"The file looks like {looks}, which cannot be read as a picture; {possible}", hint=hint)
     if not head:
         raise PictureError("The picture is empty: 0 bytes")
-    raise PictureError(f"The file is no picture of a known format, it starts with {show(head[:12])}; {possible}")
+    if _is_text(head):
+        raise PictureError(f"The file is text, no picture; {possible}")
+    raise PictureError(
+        f"The file is no picture of a known format, it starts with {show(head[:12].decode('latin-1'))}; {possible}"
+    )
+
+
+def _is_text(head: bytes) -> bool:
+    """Say whether the first bytes of a file are letters, blanks and signs; the last letter may be cut off."""
+    try:
+        letters = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return all(letter.isprintable() or letter.isspace() for letter in letters.removeprefix("\ufeff"))
 
 
 def check_size(size: Size, kind: str) -> None:
@@ -181,6 +203,13 @@ def check_size(size: Size, kind: str) -> None:
             f"The picture is {size}, one side {long / short:.1f} times the other: up to {LONGEST_ASPECT:g} times is possible",
             hint="cut out the part that should move",
         )
+
+
+def _explain(kind: str, error: BaseException) -> PictureError:
+    return PictureError(
+        f"The {kind} picture is broken or of a rare kind: {show(str(error) or type(error).__name__)}",
+        hint="save it again as PNG in a picture editor, or fetch it again if a download broke off",
+    )
 
 
 def _open(stream: Stream, kind: str, notes: list[str]) -> ImageFile.ImageFile:

@@ -9,7 +9,6 @@ It does not know what a job is.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -21,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unstill.disk import FULL
 from unstill.errors import DiskFull, PictureError, StoreError
 
 ASIDE = ".part-"  # how the names of files begin that are not whole yet
@@ -160,7 +160,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             hint = "free some space; what waits goes on then"
             raise DiskFull("No room is left on the disk that holds the jobs", hint=hint) from None
         hint = "look at the disk that holds the jobs"

@@ -31,7 +31,7 @@ USUAL_FPS = 7.0  # what thresholds a frame are for
 SHOWN = 5  # places that are named
 ALTERNATES = -0.5
 STILL_SHARE = 0.97  # of the frame; a thing that moves alone may fill little of it
-SLOW_PX, FAST_PX = 1.5, 4.0  # words for motion, a frame
+SLOW_PX, FAST_PX = 1.5, 4.0  # words for motion, a frame that a model makes
 
 WAYS = {
     "push": "a push in",
@@ -65,7 +65,7 @@ def _judge_frames(found: Measures) -> Iterator[Verdict]:
 
 
 def _judge_motion(found: Measures, play_fps: float) -> Iterator[Verdict]:
-    if is_still(found) and found.motion_px * max(1.0, play_fps / USUAL_FPS) < STILL_PX:
+    if is_still(found, play_fps):
         yield Verdict("still", f"it stands still: {found.motion_px:.2f} px/frame", "--fix-still, or --want-motion natural")
     elif found.motion_spread_px > JERKY * found.motion_px and not found.repeats:
         what = f"motion comes and goes: {found.motion_px:.1f} ± {found.motion_spread_px:.1f} px/frame"
@@ -129,23 +129,30 @@ def _drifts(share: float) -> bool:
     return abs(share - 1) > DRIFT
 
 
-def is_still(found: Measures) -> bool:
+def is_still(found: Measures, play_fps: float | None = None) -> bool:
     """Say that nothing moves: little on the whole, and no part of the frame more than that."""
-    return found.motion_px < STILL_PX and found.static_share > STILL_SHARE
+    return found.motion_px * count_times(play_fps) < STILL_PX and found.static_share > STILL_SHARE
 
 
-def describe_motion(found: Measures, asked: str = "") -> str:
+def count_times(play_fps: float | None) -> float:
+    """Say how many frames there are to one that a model makes; each of them moves less by so much."""
+    return max(1.0, (play_fps or USUAL_FPS) / USUAL_FPS)
+
+
+def describe_motion(found: Measures, asked: str = "", play_fps: float | None = None) -> str:
     """Say in one sentence how the clip moves; `asked` is what was asked for."""
+    times = count_times(play_fps)
     beside = f" ({asked})" if asked else ""
     amount = f"{found.motion_px:.1f} px/frame{beside}"
-    if is_still(found):
+    if is_still(found, play_fps):
         return f"stands still: {found.motion_px:.2f} px/frame{beside}"
-    if found.camera == "still" and found.camera_px > max(found.objects_px, STILL_PX):
+    if found.camera == "still" and found.camera_px > max(found.objects_px, STILL_PX / times):
         return f"drifts a little, no one way: {amount}"
     if found.camera == "still" or found.objects_px > found.camera_px:
         before = "a still camera" if found.camera == "still" else WAYS[found.camera]
         return f"things move before {before}, in {1 - found.static_share:.0%} of the frame: {amount}"
-    pace = "slow " if found.motion_px < SLOW_PX else "fast " if found.motion_px > FAST_PX else ""
+    pace_px = found.motion_px * times
+    pace = "slow " if pace_px < SLOW_PX else "fast " if pace_px > FAST_PX else ""
     way = WAYS[found.camera].replace("a ", f"a {pace}", 1)
     other = f", or {WAYS[found.camera_or]}" if found.camera_or in WAYS else ""
     return f"moves like {way}{other}: {amount}"

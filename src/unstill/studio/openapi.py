@@ -107,7 +107,7 @@ def list_fields() -> dict[str, Schema]:
     parts = {
         "width": WHOLE, "height": WHOLE, "min_guidance_scale": NUMBER, "max_guidance_scale": NUMBER, "ping_pong": FLAG,
         "seconds": say({"type": "number", "minimum": 0.1, "maximum": 60}, "How long the clip plays."),
-        "title": say({"type": "string", "maxLength": LONGEST_TITLE}, "A name in the list."),
+        "title": say({"type": "string", "maxLength": LONGEST_TITLE}, "A name in the list; else that of the file."),
         "priority": say({"type": "integer", "minimum": -100, "maximum": 100, "default": 0}, "Higher is made earlier."),
     }  # fmt: skip
     assert {*other, *parts, *KNOBS} >= set(ALIASES)  # every name is described

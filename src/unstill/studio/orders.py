@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from unstill import values
-from unstill.catalog.known import CATALOG
+from unstill.catalog.known import CATALOG, suggest
 from unstill.errors import RequestError
 from unstill.jobs.records import Order
 from unstill.request import BUNDLED, PRESETS, Request
@@ -38,6 +39,8 @@ NOT_HERE = {
     "max_memory": "the server knows its memory",
 }
 LONGEST_TITLE = 200
+LONGEST_NAME = 200  # of a model that is looked for among the known ones
+NAMELESS = {"blob", "file", "image", "picture", "upload"}  # what browsers and libraries call a file that has no name
 READ_PRIORITY, READ_SECONDS = values.whole(-100, 100), values.number(0.1, 60)
 MODELS = ("auto", BUNDLED, *CATALOG)
 
@@ -50,13 +53,21 @@ class Ticket:
     warnings: tuple[str, ...] = ()
 
 
-def read_order(fields: Mapping[str, Any], name: str, key: str | None = None) -> Ticket:
-    """Make an order of fields and the name of a kept picture."""
+def read_order(fields: Mapping[str, Any], name: str, key: str | None = None, called: str = "") -> Ticket:
+    """Make an order of fields and the name of a kept picture; what its file was called is the title, unless one is given."""
     knobs, given = read_request(fields).to_dict(), list_given(fields)
     digest = hashlib.sha256(json.dumps([knobs, name], sort_keys=True).encode()).hexdigest()
     said = tuple(f"{name} is ignored: {IGNORED[name]}" for name in given if name in IGNORED)
-    title, priority = str(given.get("title", ""))[:LONGEST_TITLE], READ_PRIORITY(given.get("priority", 0))
-    return Ticket(Order(knobs, name, title, priority, key, digest), said)
+    title, priority = str(given.get("title") or title_of(called)), READ_PRIORITY(given.get("priority", 0))
+    return Ticket(Order(knobs, name, title[:LONGEST_TITLE], priority, key, digest), said)
+
+
+def title_of(called: str) -> str:
+    """Make a title of what a file is called: the end of its path, without suffix, in letters that can be shown."""
+    end = re.split(r"[/\\]", called)[-1]
+    stem = end.rpartition(".")[0] or end
+    title = " ".join("".join(letter if letter.isprintable() else " " for letter in stem).split())
+    return "" if title.lower() in NAMELESS else title
 
 
 def read_request(fields: Mapping[str, Any]) -> Request:
@@ -94,7 +105,8 @@ def find_problems(named: Mapping[str, Any]) -> list[str]:
     """Say which knobs cannot be set from outside, whatever their values."""
     problems = [f"{name} cannot be set here: {why}" for name, why in NOT_HERE.items() if name in named]
     if named.get("model", "auto") not in MODELS:  # a path would name files of the server
-        problems.append(f"model must be one of {', '.join(MODELS)}")
+        near = suggest(str(named["model"])[:LONGEST_NAME])
+        problems.append(f"model must be one of {', '.join(MODELS)}" + (f"; did you mean {near}?" if near else ""))
     if named.get("format") == "png":
         problems.append("format must be one file: mp4, webm, gif, webp or apng")
     return problems

@@ -27,6 +27,7 @@ class Given:
     fields: dict[str, Any]
     upload: bytes | None = None
     kept: str | None = None
+    called: str = ""  # the file, by whoever sent it
 
     async def keep(self, service: Service) -> str:
         """Keep the picture, decoded and encoded anew; give its name."""
@@ -49,7 +50,7 @@ async def read_fields(request: Request) -> Given:
         fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
         file = next((form[name] for name in NAMES if isinstance(form.get(name), UploadFile)), None)
         if isinstance(file, UploadFile):
-            return Given(fields, await file.read())
+            return Given(fields, await file.read(), called=file.filename or "")
     written, url = fields.pop("image_reference", None), fields.pop("input_reference", None)
     if written or url:
         return refer(fields, read_json(written.encode()) if written else url)

@@ -39,7 +39,7 @@ async def submit(request: Request) -> tuple[Job, Sequence[str]]:
     await asyncio.to_thread(service.check_room, key)
     given = await read_fields(request)
     read_request(given.fields)  # before the picture, which takes longer to judge
-    ticket = read_order(given.fields, await given.keep(service), key)
+    ticket = read_order(given.fields, await given.keep(service), key, given.called)
     return await asyncio.to_thread(service.store.submit, ticket.order, service.cap), ticket.warnings
 
 
