@@ -7,14 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from unstill.batch.crew import Processes
-from unstill.batch.ledger import read_lines
+from unstill.batch.items import Wish
+from unstill.batch.ledger import Ledger, read_lines
 from unstill.batch.places import open_place
+from unstill.batch.run import run_batch
 from unstill.batch.schedule import News
+from unstill.batch.survey import Batch
 from unstill.cli import main
 from unstill.formats.frames import read_frames
 from unstill.jobs.files import hash_file
@@ -181,6 +185,48 @@ def test_a_worker_asked_for_a_missing_model_answers(tmp_path):
         told = crew.describe({"model": "pocket"})
         assert (told["name"], told["frames"]) == ("pocket", 25)
         assert crew.wait(0) == [News("ready", "cpu/0/1")]
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, photos):
+    """Stopped as by SIGSTOP it neither answers nor dies; a batch that waited for it would wait for ever."""
+    clips, stopped = tmp_path / "clips", []
+    clips.mkdir()
+
+    class Hanging(Processes):
+        def submit(self, worker, items):
+            super().submit(worker, items)
+            if not stopped:
+                stopped.append(items[0].number)
+                os.kill(self._posts[0].process.pid, signal.SIGSTOP)
+
+    knobs = {"model": "pocket", "size": "64x64", "frames": 3, "steps": 2, "look": False, "measure": False}
+    batch = Batch([str(photos)], Wish(knobs), clips)
+    with Ledger(clips / "results.jsonl", clips) as ledger, Hanging(str(clips), ["cpu"], silent_s=4.0) as crew:
+        summary = run_batch(batch, batch.look(), crew, ledger)
+    assert (summary.made, summary.failed) == (3, 0)
+    assert {line["number"]: line["attempts"] for line in read(clips)} == {
+        stopped[0]: 2,
+        **dict.fromkeys({1, 2, 3} - {*stopped}, 1),
+    }
+    check(clips, read(clips))
+
+
+def test_time_that_the_driver_itself_stood_still_is_no_silence_of_its_workers(tmp_path, monkeypatch):
+    """As after Ctrl-Z and `fg`, which stop all of them and let all go on."""
+    crew, killed = Processes(str(tmp_path), ["cpu"], silent_s=4.0), []
+    [post] = crew._posts
+    post.process = SimpleNamespace(kill=lambda: killed.append(True))
+    now = [time.monotonic()]
+    monkeypatch.setattr("unstill.batch.crew.time.monotonic", lambda: now[0])
+    crew._looked_at = post.heard_at = now[0]
+    now[0] += 3600
+    crew._look()
+    assert not killed
+    for _ in range(5):
+        now[0] += 1
+        crew._look()
+    assert killed
 
 
 @pytest.mark.slow

@@ -25,6 +25,9 @@ from unstill.jobs.processors import share_processors
 MOST_DEATHS = 5  # one after the other, with nothing made in between, until a device is given up
 GRACE_S = 5.0  # for a worker with nothing to do to end
 LONGEST_PAUSE_S = 30.0  # before a worker that dies at once is started again
+SILENT_S = 60.0  # without a sign of life until a worker is held to hang; it gives one every second
+LONGEST_START_S = 120.0  # until the first: Python may come from a cold disk
+LOOK_S = 1.0  # between two looks while something else is waited for
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Post:
     started: int = 0
     deaths: int = 0
     not_before: float = 0.0
+    heard_at: float = 0.0  # the last sign of life, or when the first is due
+    is_silent: bool = False  # was killed, as it gave none
 
 
 class Processes:
@@ -44,14 +49,14 @@ class Processes:
 
     depth = 1  # the next order is there a millisecond after the last one is done
 
-    def __init__(self, place: str, devices: Sequence[str], *, debug: bool = False) -> None:
+    def __init__(self, place: str, devices: Sequence[str], *, debug: bool = False, silent_s: float = SILENT_S) -> None:
         """Name the devices; one that is named twice has two workers."""
-        self._place, self._debug = place, debug
+        self._place, self._debug, self._silent_s = place, debug, silent_s
         self._posts = [Post(device) for device in devices]
         self._heard: queue.SimpleQueue[tuple[Post, str, dict[str, Any]]] = queue.SimpleQueue()
         self._early: list[News] = []  # what happened while something else was waited for
         self._is_leaving = False
-        self._start_s = 0.0
+        self._looked_at = time.monotonic()
 
     def __enter__(self) -> Processes:
         for post in self._posts:
@@ -78,10 +83,14 @@ class Processes:
     def describe(self, knobs: Mapping[str, Any]) -> Model:
         """Ask the first worker that is ready which model a request would run."""
         while (post := self._find_ready()) is None:
-            self._early += self._wait(1.0)
+            self._early += self._wait(LOOK_S)
         self._tell(post, {"describe": dict(knobs)})
         while True:
-            heard, name, told = self._heard.get()
+            self._look()
+            try:
+                heard, name, told = self._heard.get(timeout=LOOK_S)
+            except queue.Empty:
+                continue
             if told["kind"] == "described":
                 return dict(told["model"])
             self._early += self._understand(heard, name, told)
@@ -113,6 +122,7 @@ class Processes:
 
     def _wait(self, most_s: float) -> list[News]:
         self._replace()
+        self._look()
         try:
             heard = [self._heard.get(timeout=most_s)]
         except queue.Empty:
@@ -133,11 +143,13 @@ class Processes:
                 post.deaths += 1
                 post.not_before = time.monotonic() + min(LONGEST_PAUSE_S, 0.1 * 2**post.deaths)
                 post.process = None
-            return [News("lost", name, reason=str(told["reason"]))]
+            silent = f"it gave no sign of life for {self._silent_s:g} s"
+            return [News("lost", name, reason=silent if post.is_silent else str(told["reason"]))]
         return [News(kind, name, told.get("number", 0), told.get("outcome", {}))]
 
     def _start(self, post: Post) -> None:
         post.started += 1
+        post.is_silent, post.heard_at = False, time.monotonic() + max(0.0, LONGEST_START_S - self._silent_s)
         post.name = f"{post.device}/{self._posts.index(post)}/{post.started}"
         words = [sys.executable, "-m", "unstill.batch.worker", self._place, "--device", post.device]
         words += ["--parent", str(os.getpid())]
@@ -154,8 +166,12 @@ class Processes:
         """Hear one worker to its end."""
         assert process.stdout is not None
         for line in process.stdout:
+            if post.name == name:
+                post.heard_at = time.monotonic()
             with suppress(ValueError):  # half a line, of one that was killed
-                self._heard.put((post, name, json.loads(line)))
+                told = json.loads(line)
+                if told["kind"] != "alive":
+                    self._heard.put((post, name, told))
         self._heard.put((post, name, {"kind": "gone", "reason": describe_end(process.wait())}))
 
     def _replace(self) -> None:
@@ -165,6 +181,16 @@ class Processes:
                 self._start(post)
         if not self._is_leaving and all(post.process is None and post.deaths >= MOST_DEATHS for post in self._posts):
             raise MachineError("No worker lives long enough to make a clip", hint="--debug shows what they say")
+
+    def _look(self) -> None:
+        """Kill workers that give no sign of life; time that this process itself stood still is not theirs."""
+        now = time.monotonic()
+        stood_still_s, self._looked_at = max(0.0, now - self._looked_at - 2 * LOOK_S), now
+        for post in self._posts:
+            post.heard_at += stood_still_s
+            if post.process is not None and now - post.heard_at > self._silent_s:
+                post.is_silent = True
+                post.process.kill()
 
     def _tell(self, post: Post, told: Mapping[str, Any]) -> None:
         assert post.process is not None or post.deaths

@@ -13,11 +13,17 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from unstill.artifacts import Progress
 from unstill.errors import Cancelled, UnstillError
+
+BEAT_S = 1.0
 
 
 class Leaving:
@@ -49,16 +55,28 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="surrogateescape")
     os.dup2(2, 1)  # what libraries print must not stand between answers
 
-    def answer(told: dict[str, Any]) -> None:
-        answers.write(json.dumps(told, allow_nan=False) + "\n")
-        answers.flush()
+    turn = threading.Lock()
 
+    def answer(told: dict[str, Any]) -> None:
+        with turn:
+            answers.write(json.dumps(told, allow_nan=False) + "\n")
+            answers.flush()
+
+    threading.Thread(target=beat, args=(answer,), daemon=True).start()
     try:
         work(asked, leaving, answer)
     except UnstillError as error:
         answer({"kind": "unfit", "error": error.to_dict()})
     except BrokenPipeError:
         os._exit(0)  # nobody listens any more; what is half said is not said at exit
+
+
+def beat(answer: Callable[[dict[str, Any]], None]) -> None:
+    """Give signs of life: a process that gives none is held to hang."""
+    with suppress(OSError, ValueError):  # nobody listens any more
+        while True:
+            answer({"kind": "alive"})
+            time.sleep(BEAT_S)
 
 
 def work(asked: argparse.Namespace, leaving: Leaving, answer: Any) -> None:
