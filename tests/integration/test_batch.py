@@ -238,6 +238,7 @@ def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, capsys)
     told = json.loads(capsys.readouterr().out)
     assert (told["clips"], told["model"], told["workers"]) == (16, "pocket", 1)
     assert told["seconds"] > told["start_seconds"] > 0
+    assert told["together"] == 1, "a CPU gains nothing by more"
     assert (told["pictures_looked_at"], told["pictures_broken"]) == (4, 1)
     assert told["broken"][0]["picture"].endswith("a-broken.png")
     assert told["bytes"] > 0

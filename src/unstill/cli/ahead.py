@@ -24,18 +24,20 @@ def tell_ahead(batch: Batch, survey: Survey, results: Path, means: Means, *, as_
     """Say what would be done."""
     from unstill.batch.foresight import foresee_first, look_at
     from unstill.batch.ledger import count_made
+    from unstill.batch.run import limit
 
     plan, one = foresee_first(survey.firsts, means.devices[0])
     earlier, looked = count_made(results), look_at(batch.pictures())
     clip_s = earlier.seconds / earlier.made if earlier.made else one.clip_s
     clip_bytes = earlier.bytes // earlier.made if earlier.made else one.clip_bytes
     workers, count = len(means.devices) * means.workers, survey.count * looked.share
+    together = limit({"together": plan.together}, survey.count, workers, means.together)["together"]
     whole_s = one.start_s + clip_s * math.ceil(count / (1 if means.is_cluster else len(means.devices)))
     told: dict[str, Any] = {
         "clips": survey.count, "pictures_looked_at": looked.looked, "pictures_broken": looked.broken,
         "broken": [{"picture": picture, "message": message} for picture, message in looked.named],
         "model": plan.model.name, "first": survey.firsts[0].output, "seconds": round(whole_s, 1), "start_seconds": one.start_s,
-        "workers": None if means.is_cluster else workers, "bytes": round(clip_bytes * count),
+        "together": together, "workers": None if means.is_cluster else workers, "bytes": round(clip_bytes * count),
         "free_bytes": free_room(batch.out), "device_bytes": one.device_bytes, "told_before": earlier.made,
     }  # fmt: skip
     if as_json:
@@ -48,6 +50,7 @@ def tell_ahead(batch: Batch, survey: Survey, results: Path, means: Means, *, as_
         ("pictures", describe_pictures(looked)),
         *((" ", f"{picture}: {message}") for picture, message in looked.named[:MOST_SHOWN]),
         ("model", f"{plan.model.name}, {means}{', if its machines are as this one' if means.is_cluster else ''}"),
+        ("passes", f"up to {together} clips share each" if together > 1 else ""),
         ("time", f"about {output.show_seconds(whole_s)} {whose}, {known}; {one.start_s:g} s of it to start"),
         ("memory", "" if one.device_bytes is None else f"{output.show_bytes(one.device_bytes)} on each device"),
         ("disk", f"about {output.show_bytes(told['bytes'])}; {output.show_bytes(told['free_bytes'])} are free"),

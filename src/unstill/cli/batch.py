@@ -32,6 +32,7 @@ class Means:
     devices: tuple[str, ...]
     workers: int
     is_cluster: bool = False
+    together: int | None = None  # clips that may share a pass, at most
 
     def __str__(self) -> str:
         if self.is_cluster:
@@ -128,7 +129,7 @@ def batch(sources: tuple[str, ...], out: str, knobs: dict[str, Any], **asked: An
     whole = Batch(sources, wish, folder)
     survey = whole.look()
     results = Path(asked["results"] or (RESULTS if folder is None else folder / RESULTS))
-    means = Means(find_devices(device, asked["devices"]), asked["workers"], asked["ray"] is not None)
+    means = Means(find_devices(device, asked["devices"]), asked["workers"], asked["ray"] is not None, asked["together"])
     if asked["dry_run"]:
         from unstill.cli.ahead import tell_ahead
 
