@@ -13,10 +13,11 @@ from PIL import Image
 from unstill.batch.items import Expander, Wish
 from unstill.batch.ledger import read_lines
 from unstill.batch.maker import Maker
-from unstill.batch.on_ray import HERE, MODE, Actor, Cluster, connect
+from unstill.batch.on_ray import Actor
 from unstill.batch.places import open_place
 from unstill.batch.sources import PictureRow
 from unstill.cli import main
+from unstill.cluster import HERE, MODE, Cluster, connect
 from unstill.errors import RequestError
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
