@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ MODE = "RAY_AUTH_MODE"
 STORE_BYTES = 100_000_000  # of Ray's own memory for objects, where we start it: a few pictures and clips
 MISSING = "`ray status` says whether it is there; its token is in RAY_AUTH_TOKEN or ~/.ray/auth_token"
 CONTROL = "control"  # calls that are heard while a clip is made
-LONGEST_JOIN_S = 120.0  # Ray itself gives up sooner
+LONGEST_CALL_S = 10.0  # until somebody answers at an address
+LONGEST_JOIN_S = 120.0  # to a cluster that answers; Ray itself may take longer
 PROBE = """
 import sys
 from ray._raylet import GcsClient
@@ -78,6 +80,7 @@ def connect(cluster: Cluster) -> Any:
     if os.environ[MODE] != "token" and not cluster.is_insecure:
         raise RequestError(f"{MODE}={os.environ[MODE]} lets anybody run anything on the cluster",
                            hint=f"{MODE}=token, or --insecure-cluster where nobody else can reach it")  # fmt: skip
+    refuse_silence(cluster.address)
     try:
         ray: Any = importlib.import_module("ray")
     except ModuleNotFoundError:
@@ -96,6 +99,17 @@ def connect(cluster: Cluster) -> Any:
         raise RequestError(f"The cluster at {shown} asks for no token: whoever reaches it can run anything there",
                            hint=f"start it with {MODE}=token, or say --insecure-cluster")  # fmt: skip
     return ray
+
+
+def refuse_silence(address: str) -> None:
+    """Refuse an address where nobody listens: Ray itself was still trying after ten minutes."""
+    host, _, port = address.rpartition(":")
+    if not host:  # auto, which Ray looks up, or here
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LONGEST_CALL_S).close()
+    except (OSError, OverflowError) as error:
+        raise MachineError(f"There is no cluster at {show(address)}: {error}", hint=MISSING) from None
 
 
 def asks_for_token(address: str) -> bool:

@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-from unstill.cluster import Cluster, Room, add_options, count_room, look_at_cluster, read_address, read_options, refuse_none
+from unstill.cluster import (
+    Cluster,
+    Room,
+    add_options,
+    count_room,
+    look_at_cluster,
+    read_address,
+    read_options,
+    refuse_none,
+    refuse_silence,
+)
 from unstill.errors import MachineError, RequestError
 
 
@@ -63,3 +73,9 @@ def test_what_there_is_room_for_is_told_in_json(monkeypatch):
     code = f"print('said before'); print({told!r})"
     monkeypatch.setattr(subprocess, "run", lambda words, **how: real([sys.executable, "-c", code], **how))
     assert look_at_cluster(Cluster("auto")) == Room(2, "cpu", {"num_cpus": 2})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "127.0.0.1:99999"])
+def test_an_address_where_nobody_listens_is_refused_at_once(address):
+    with pytest.raises(MachineError, match="no cluster at"):
+        refuse_silence(address)

@@ -78,7 +78,7 @@ class Lines:
     metavar="N",
     help="Clips that share a pass through the network, at most.\n[default: as many as gain by it, on a GPU]",
 )
-@options.with_cluster("Work on a Ray cluster")
+@options.with_cluster
 @options.dry_run
 @options.as_json
 @options.quiet

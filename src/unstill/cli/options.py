@@ -43,21 +43,19 @@ def workers(help: str, **more: Any) -> Decorator:
     return click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help=help, **more)
 
 
-def with_cluster(lead: str) -> Decorator:
-    """Make the options that say which Ray cluster is used, and how; `lead` is what the first is for."""
-    made = [
+def with_cluster(command: Function) -> Function:
+    """Give a command the options that say which Ray cluster is used, and how; `read_cluster` reads them."""
+    decorators: list[Decorator] = [
         click.option("--ray", cls=Option, group="Ray", is_flag=False, flag_value="here", metavar="[ADDRESS]",
-                     help=f"{lead}: host:port, or auto for the one of this machine;\n"
+                     help="Work on a Ray cluster: host:port, or auto for the one of this machine;\n"
                      "without an address Ray is started here."),
         click.option("--cores", cls=Option, group="Ray", type=click.IntRange(1, 1024), default=2, metavar="N",
                      help="Cores for each worker of a cluster without GPUs. [default: 2]"),
         click.option("--insecure-cluster", cls=Option, group="Ray", is_flag=True, help="Use a cluster that asks for no token."),
     ]  # fmt: skip
-
-    def decorate(function: Function) -> Function:
-        return functools.reduce(lambda done, option: option(done), reversed(made), function)
-
-    return decorate
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
 
 
 def read_cluster(asked: Mapping[str, Any]) -> Cluster:
