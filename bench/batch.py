@@ -181,8 +181,9 @@ class Idle:
 def time_ray(folder: Path) -> Iterator[Row]:
     """Time items of nothing on Ray: the driver's own time, and the whole."""
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    from unstill.batch.on_ray import HERE as START_HERE
-    from unstill.batch.on_ray import Actors, Cluster
+    from unstill.batch.on_ray import Actors
+    from unstill.cluster import HERE as START_HERE
+    from unstill.cluster import Cluster
 
     class Idling(Actors):
         actor = Idle

@@ -39,7 +39,7 @@ class Server:
 
     def start(self) -> None:
         words = [sys.executable, "-m", "unstill", "serve", "--port", str(self.port), "--data", str(self.folder)]
-        words += ["--device", "cpu", *self.options]
+        words += [*(() if "--ray" in self.options else ("--device", "cpu")), *self.options]
         self.process = subprocess.Popen(words, env={**os.environ, **self.environment}, stderr=subprocess.DEVNULL)
         self.wait_until_ready()
 

@@ -9,6 +9,7 @@
     │   └── WeightsError   files that are not the model they claim to be
     ├── DownloadError      the hub cannot be reached or broke off; trying again may help   exit 5
     ├── MachineError       this machine cannot run it: device, dtype, memory        exit 6
+    │   └── WorkerLost     whoever made it died or hung; trying again may help
     ├── ResultError        the clip came out black, not finite or constant          exit 7
     ├── WriteError         the file cannot be written                               exit 8
     │   └── DiskFull
@@ -108,6 +109,12 @@ class MachineError(UnstillError):
     """This machine cannot run what was asked."""
 
     code, exit_code, http_status = "machine", 6, 503
+
+
+class WorkerLost(MachineError):
+    """The worker that made it died or hung."""
+
+    code, retryable = "worker_lost", True
 
 
 class ResultError(UnstillError):

@@ -13,10 +13,11 @@ from PIL import Image
 from unstill.batch.items import Expander, Wish
 from unstill.batch.ledger import read_lines
 from unstill.batch.maker import Maker
-from unstill.batch.on_ray import HERE, MODE, Actor, Cluster, connect
+from unstill.batch.on_ray import Actor
 from unstill.batch.places import open_place
 from unstill.batch.sources import PictureRow
 from unstill.cli import main
+from unstill.cluster import HERE, MODE, Cluster, connect
 from unstill.errors import RequestError
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -37,7 +38,9 @@ try:
     plain = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
     refused = subprocess.run(words, env={**plain, "RAY_AUTH_TOKEN": "0" * 32}, capture_output=True, text=True)
     taken = subprocess.run([*words, "--insecure-cluster"], env=plain, capture_output=True, text=True)
-    print(json.dumps([refused.returncode, refused.stderr, taken.returncode, taken.stderr]))
+    words = [sys.executable, "-m", "unstill", "serve", "--port", "0", "--data", "served", "--ray", cluster.address]
+    served = subprocess.run(words, env={**plain, "RAY_AUTH_TOKEN": "0" * 32}, capture_output=True, text=True)
+    print(json.dumps([(ran.returncode, ran.stderr) for ran in (refused, taken, served)]))
 finally:
     cluster.shutdown()
 """
@@ -109,11 +112,12 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
 def test_a_cluster_without_a_token_is_refused_unless_it_is_wanted(tmp_path, surroundings):
     words = [str(tmp_path / "one.png"), "-o", str(tmp_path / "clips"), *SMALL]
     ran = subprocess.run([sys.executable, "-c", OPEN_CLUSTER, *words], capture_output=True, text=True, env=surroundings,
-                         timeout=MOST_S, check=True)  # fmt: skip
-    refused, said, taken, more = json.loads(ran.stdout.splitlines()[-1])
-    assert refused == 2
-    assert "asks for no token" in said
+                         timeout=MOST_S, check=True, cwd=tmp_path)  # fmt: skip
+    (refused, said), (taken, more), (served, why) = json.loads(ran.stdout.splitlines()[-1])
+    assert (refused, served) == (2, 2)
+    assert "asks for no token" in said and "asks for no token" in why
     assert taken == 0, more
+    assert not (tmp_path / "served").exists(), "nothing is promised"
     [line] = read_lines(tmp_path / "clips/results.jsonl")
     assert line["error"] is None
 

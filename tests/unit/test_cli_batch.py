@@ -8,7 +8,7 @@ from unstill.batch.foresight import Looked
 from unstill.batch.run import Summary
 from unstill.cli import serve
 from unstill.cli.ahead import describe_pictures, free_room
-from unstill.cli.batch import Lines, Means, find_devices, read_address, tell
+from unstill.cli.batch import Lines, Means, find_devices, tell
 from unstill.errors import BatchError, RequestError
 
 QUIET = {"as_json": False, "quiet": False}
@@ -21,11 +21,6 @@ def test_devices_are_those_that_are_named_else_all_gpus(monkeypatch):
     assert find_devices("auto", "cuda:0, cpu") == ("cuda:0", "cpu")
     with pytest.raises(RequestError, match="--devices"):
         find_devices("auto", "cuda:0,,")
-
-
-@pytest.mark.parametrize("address", ["here", "auto", "10.0.0.1:6379", "head.local:6379", "[::1]:6379"])
-def test_addresses_of_clusters(address):
-    assert read_address(address) == address
 
 
 def test_what_failed_is_told_by_name_and_is_an_error(capsys):

@@ -1,22 +1,15 @@
 """Workers on a Ray cluster: one actor for each GPU, or for a few cores, started once with the model loaded.
 
 Ray starts actors and carries orders and records, which are small; pictures and clips go by shared folders or addresses. What is
-tried again is the dispatcher's to say, so Ray restarts and repeats nothing by itself. A cluster lets whoever reaches it run
-anything: one that asks for no token is refused unless that is wanted. It does not know what items are.
+tried again is the dispatcher's to say. How a cluster is joined is in `cluster`. It does not know what items are.
 """
 
 from __future__ import annotations
 
-import importlib
-import logging
-import os
 import queue
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +17,12 @@ from unstill.artifacts import Progress
 from unstill.batch.items import Item, Model
 from unstill.batch.schedule import News
 from unstill.batch.sources import is_url
-from unstill.errors import Cancelled, MachineError, RequestError
-from unstill.values import show
+from unstill.cluster import CONTROL, Cluster, Room, connect, count_room, refuse_none, start_actor
+from unstill.errors import Cancelled, MachineError
 
-HERE = "here"  # as an address: start Ray on this machine
-MODE = "RAY_AUTH_MODE"
-STORE_BYTES = 100_000_000  # of Ray's own memory for objects, where we start it: orders are a few hundred bytes
 MOST_DEATHS = 20  # one after the other, with nothing made in between, until the cluster is given up
 LONGEST_PAUSE_S = 30.0
 LOOK_S = 30.0  # between two looks whether the cluster has grown
-MISSING = "`ray status` says whether it is there; its token is in RAY_AUTH_TOKEN or ~/.ray/auth_token"
-CONTROL = "control"  # calls that are heard while a clip is made
-PROBE = """
-import sys
-from ray._raylet import GcsClient
-from ray.exceptions import AuthenticationError
-try:
-    GcsClient(address=sys.argv[1]).internal_kv_keys(b"", b"", timeout=10)
-except AuthenticationError:
-    print("asks for a token")
-"""
 
 
 class Actor:
@@ -81,16 +60,6 @@ class Actor:
             raise Cancelled("Stopped")
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """Which cluster, and what of it is used."""
-
-    address: str  # host:port, auto, or here
-    share: int = 1  # workers for each GPU
-    cores: int = 2  # for each worker, where there are no GPUs
-    is_insecure: bool = False  # whether a cluster without a token will do
-
-
 class Actors:
     """Workers on the cluster."""
 
@@ -104,8 +73,9 @@ class Actors:
         self._actors: dict[str, Any] = {}
         self._vacant: list[float] = []  # when those are to be started that are missing
         self._born = self._deaths = 0
-        self._looked, self._is_leaving, self._is_gpu = 0.0, False, False
+        self._looked, self._is_leaving = 0.0, False
         self._ray: Any = None
+        self._room: Room
 
     def __enter__(self) -> Actors:
         self._ray = connect(self._cluster)
@@ -209,54 +179,13 @@ class Actors:
             self._start()
 
     def _count_places(self) -> int:
-        has = self._ray.cluster_resources()
-        self._is_gpu = has.get("GPU", 0) >= 1
-        count = int(has["GPU"]) * self._cluster.share if self._is_gpu else int(has.get("CPU", 0)) // self._cluster.cores
-        if not count and not self._actors:
-            raise MachineError(f"The cluster has no GPU and fewer than {self._cluster.cores} cores", hint="--cores 1")
-        return count
+        self._room = count_room(self._ray, self._cluster)
+        if not self._actors:
+            refuse_none(self._room, self._cluster)
+        return self._room.count
 
     def _start(self) -> None:
         self._born += 1
         name = f"actor-{self._born}"
-        needs = {"num_gpus": 1 / self._cluster.share, "num_cpus": 1} if self._is_gpu else {"num_cpus": self._cluster.cores}
-        made = self._ray.remote(concurrency_groups={CONTROL: 1})(self.actor).options(
-            max_restarts=0, max_task_retries=0, **needs
-        )
-        self._actors[name] = made.remote(self._place, "cuda" if self._is_gpu else "cpu")
+        self._actors[name] = start_actor(self._ray, self.actor, self._room, self._place, self._room.device)
         self._call(name, self._actors[name].is_ready.remote())
-
-
-def connect(cluster: Cluster) -> Any:
-    """Connect to the cluster, or start one here; with a token, unless none is wanted."""
-    os.environ.setdefault(MODE, "disabled" if cluster.is_insecure else "token")  # before Ray is imported, which reads it once
-    if os.environ[MODE] != "token" and not cluster.is_insecure:
-        raise RequestError(f"{MODE}={os.environ[MODE]} lets anybody run anything on the cluster",
-                           hint=f"{MODE}=token, or --insecure-cluster where nobody else can reach it")  # fmt: skip
-    try:
-        ray: Any = importlib.import_module("ray")
-    except ModuleNotFoundError:
-        raise RequestError("--ray needs Ray", hint="pip install 'unstill[ray]'") from None
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if cluster.address == HERE:
-        ray.init(address="local", dashboard_host="127.0.0.1", object_store_memory=STORE_BYTES, **quiet)
-        return ray
-    shown = show(cluster.address)
-    try:
-        ray.init(address=cluster.address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise MachineError(f"There is no cluster at {shown}: {' '.join(str(error).split())[:200]}", hint=MISSING) from None
-    if not cluster.is_insecure and not asks_for_token(ray.get_runtime_context().gcs_address):
-        ray.shutdown()
-        raise RequestError(f"The cluster at {shown} asks for no token: whoever reaches it can run anything there",
-                           hint=f"start it with {MODE}=token, or say --insecure-cluster")  # fmt: skip
-    return ray
-
-
-def asks_for_token(address: str) -> bool:
-    """Say whether a cluster refuses one who has no token: another process tries, as this one has one."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
-    environment |= {MODE: "disabled", "HOME": os.devnull}
-    words = [sys.executable, "-c", PROBE, address]
-    asked = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    return "asks for a token" in asked.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unstill.cli import options, output
-from unstill.cli.help import Command, Option
+from unstill.cli.help import Command
 
 if TYPE_CHECKING:
     from unstill.batch.ledger import Ledger
@@ -73,32 +72,14 @@ class Lines:
     "--results", type=click.Path(), metavar="FILE", help="What came of each picture.\n[default: FOLDER/results.jsonl]"
 )
 @click.option("--devices", metavar="A,B", help="Devices to work on, such as cuda:0,cuda:1.\n[default: all GPUs, else the CPU]")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes for each device. [default: 1]")
+@options.workers("Processes for each device. [default: 1]")
 @click.option(
     "--together",
     type=click.IntRange(1, 64),
     metavar="N",
     help="Clips that share a pass through the network, at most.\n[default: as many as gain by it, on a GPU]",
 )
-@click.option(
-    "--ray",
-    cls=Option,
-    group="Ray",
-    is_flag=False,
-    flag_value="here",
-    metavar="[ADDRESS]",
-    help="Work on a Ray cluster: host:port, or auto for the one of this machine;\nwithout an address Ray is started here.",
-)
-@click.option(
-    "--cores",
-    cls=Option,
-    group="Ray",
-    type=click.IntRange(1, 1024),
-    default=2,
-    metavar="N",
-    help="Cores for each worker of a cluster without GPUs. [default: 2]",
-)
-@click.option("--insecure-cluster", cls=Option, group="Ray", is_flag=True, help="Use a cluster that asks for no token.")
+@options.with_cluster
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -175,20 +156,9 @@ def open_crew(out: str, means: Means, asked: dict[str, Any]) -> AbstractContextM
         from unstill.batch.crew import Processes
 
         return Processes(out, [device for device in means.devices for _ in range(means.workers)], debug=asked["debug"])
-    from unstill.batch.on_ray import Actors, Cluster
+    from unstill.batch.on_ray import Actors
 
-    return Actors(Cluster(read_address(asked["ray"]), means.workers, asked["cores"], asked["insecure_cluster"]), out)
-
-
-def read_address(text: str) -> str:
-    """Refuse what is no address of a cluster: a picture that stands behind --ray is taken for one."""
-    from unstill.errors import RequestError
-    from unstill.values import show
-
-    if re.fullmatch(r"here|auto|[\w.\[\]:-]+:\d+", text):
-        return text
-    hint = "--ray=auto, --ray=10.0.0.1:6379, or --ray as the last word"
-    raise RequestError(f"{show(text)} is no address of a Ray cluster", hint=hint)
+    return Actors(options.read_cluster(asked), out)
 
 
 def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, together: int | None, *, is_shown: bool) -> Summary:

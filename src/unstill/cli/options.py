@@ -6,8 +6,8 @@ Values are passed on as text: `Request.from_mapping` is the one that judges them
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,6 +15,9 @@ from click.shell_completion import CompletionItem
 from unstill import values
 from unstill.cli.help import Option
 from unstill.request import ALIASES, BUNDLED, DEFAULTS, FLAGS, KNOBS, PRESETS, Knob
+
+if TYPE_CHECKING:
+    from unstill.cluster import Cluster
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -33,6 +36,33 @@ out = click.option(
     help="Where the clip goes: its name decides the format, - is standard output.\n"
     "[default: the picture's name, in this folder]",
 )  # fmt: skip
+
+
+def workers(help: str, **more: Any) -> Decorator:
+    """Make the option that says how many work on a device."""
+    return click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help=help, **more)
+
+
+def with_cluster(command: Function) -> Function:
+    """Give a command the options that say which Ray cluster is used, and how; `read_cluster` reads them."""
+    decorators: list[Decorator] = [
+        click.option("--ray", cls=Option, group="Ray", is_flag=False, flag_value="here", metavar="[ADDRESS]",
+                     help="Work on a Ray cluster: host:port, or auto for the one of this machine;\n"
+                     "without an address Ray is started here."),
+        click.option("--cores", cls=Option, group="Ray", type=click.IntRange(1, 1024), default=2, metavar="N",
+                     help="Cores for each worker of a cluster without GPUs. [default: 2]"),
+        click.option("--insecure-cluster", cls=Option, group="Ray", is_flag=True, help="Use a cluster that asks for no token."),
+    ]  # fmt: skip
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+def read_cluster(asked: Mapping[str, Any]) -> Cluster:
+    """Read which cluster those options mean."""
+    from unstill.cluster import Cluster, read_address
+
+    return Cluster(read_address(asked["ray"]), asked["workers"], asked["cores"], asked["insecure_cluster"])
 
 
 def with_knobs(command: Function) -> Function:

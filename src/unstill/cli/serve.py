@@ -5,15 +5,19 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unstill import values
 from unstill.cli import options, output
-from unstill.cli.help import Command
+from unstill.cli.help import Command, Option
 from unstill.errors import Cancelled, RequestError
+
+if TYPE_CHECKING:
+    from unstill.studio.workers import Duty
 
 KEY = "UNSTILL_KEY"
 
@@ -47,8 +51,10 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
     "--keep-free", default="1GB", callback=read_size, metavar="SIZE",
     help="Take no jobs while less than this is free on the disk.\n[default: 1GB]",
 )  # fmt: skip
+@options.with_cluster
+@options.workers("Actors for each GPU of the cluster. [default: 1]", cls=Option, group="Ray")
 @options.debug
-def serve(host: str, port: int, data: str | None, queue: int, debug: bool, devices: tuple[str, ...], **kept: Any) -> None:
+def serve(host: str, port: int, data: str | None, queue: int, debug: bool, devices: tuple[str, ...], **asked: Any) -> None:
     """Serve clips over HTTP: /v1/videos, as OpenAI's client and others speak it.
 
     Jobs are on disk before they are accepted; a restart goes on with them. Any address but this machine's own needs a
@@ -68,13 +74,14 @@ def serve(host: str, port: int, data: str | None, queue: int, debug: bool, devic
     from unstill.studio.planner import Planner
     from unstill.studio.workers import Keeping, Workers
 
-    keeping = Keeping(kept["keep_days"], kept["keep_bytes"], kept["keep_free"])
+    keeping = Keeping(asked["keep_days"], asked["keep_bytes"], asked["keep_free"])
+    duties, told = choose_duties(devices, asked)
     folder, leave = Folder(find_data() if data is None else Path(data)).make(), Leave()
     allow_files()
     with listen(host, port) as line, hold_folder(folder, f"process {os.getpid()} at {show_url(host, line)}"), leave.heard():
         store = Store(folder.store)
-        workers = Workers(folder, store, devices or find_devices(), keeping)
-        planner = Planner(folder, (workers.devices or ["auto"])[0])
+        workers = Workers(folder, store, duties, keeping)
+        planner = Planner(folder, "auto" if asked["ray"] else next(iter(duties), "auto"))
         service = Service(folder, store, queue, keeping.days * 86_400, planner=planner, is_ready=lambda: workers.is_alive,
                           free_bytes=keeping.free_bytes)  # fmt: skip
 
@@ -83,7 +90,7 @@ def serve(host: str, port: int, data: str | None, queue: int, debug: bool, devic
             workers.ask_to_leave()
 
         workers.start()
-        output.say(f"{show_url(host, line)} (and /v1/videos), working on {', '.join(workers.devices)}, jobs in {folder.root}")
+        output.say(f"{show_url(host, line)} (and /v1/videos), working on {told}, jobs in {folder.root}")
         try:
             Server(make_app(service, host, key), leave, leaving, is_loud=debug).run([line])
         finally:
@@ -92,6 +99,23 @@ def serve(host: str, port: int, data: str | None, queue: int, debug: bool, devic
             store.close()
     if leave.is_hurried:
         raise Cancelled("Left at once; the jobs that ran wait again")
+
+
+def choose_duties(devices: tuple[str, ...], asked: Mapping[str, Any]) -> tuple[dict[str, Duty], str]:
+    """Say who is to work, and what people call it; a cluster is looked at before anything is promised."""
+    from unstill.cluster import look_at_cluster
+    from unstill.studio.workers import give_cluster, give_devices
+
+    if asked["ray"] is None:
+        if asked["workers"] > 1:
+            raise RequestError("--workers says how many work on each GPU of a cluster, and --ray names none", hint="--ray=auto")
+        found = devices or find_devices()
+        return give_devices(found), ", ".join(found)
+    if devices:
+        raise RequestError("--device is of this machine, and --ray lets a cluster make the clips", hint="leave one of them out")
+    cluster = options.read_cluster(asked)
+    room = look_at_cluster(cluster)
+    return give_cluster(cluster), f"a Ray cluster with room for {room.count} on {room.device}"
 
 
 def show_url(host: str, line: socket.socket) -> str:

@@ -22,9 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from unstill.artifacts import Progress, Step
-from unstill.errors import Cancelled, DiskFull, LostClaim, RequestError, StoreError, UnstillError
+from unstill.artifacts import Progress
+from unstill.errors import Cancelled, DiskFull, LostClaim, StoreError, UnstillError
 from unstill.jobs.files import ASIDE, Folder, hash_file
+from unstill.jobs.making import name_suffix, read_request, tell_report
 from unstill.jobs.records import Job, Output
 from unstill.jobs.store import LEASE_S, Store
 
@@ -36,7 +37,7 @@ SHOW_EVERY_S = 0.5  # between two previews
 IDLE_S = 0.25  # between two looks into an empty queue
 PAUSE_S = 5.0  # before the disk is tried again that was full
 SHARES = {"prepare": 0.02, "load": 0.05, "sample": 0.75, "decode": 0.10, "check": 0.04, "write": 0.04}  # of a job's progress
-SUFFIXES = {"auto": ".mp4", "mp4": ".mp4", "webm": ".webm", "gif": ".gif", "webp": ".webp", "apng": ".apng"}
+LIVES, LACKS = b".", b"-"  # signs of life; the second is of one that has nobody to make clips with
 
 
 def name_worker(device: str, pid: int | None = None) -> str:
@@ -44,13 +45,21 @@ def name_worker(device: str, pid: int | None = None) -> str:
     return f"{pid or os.getpid()}@{device}"
 
 
+def read_pid(worker: str) -> int | None:
+    """Read the number of the process from a worker's name; several workers may share one."""
+    number = worker.partition("@")[0]
+    return int(number) if number.isdecimal() else None
+
+
 def is_gone(worker: str) -> bool:
     """Say whether a worker of this machine runs no longer; a number that another process has now is not known to be gone."""
+    pid = read_pid(worker)
     try:
-        os.kill(int(worker.partition("@")[0]), 0)
+        if pid is not None:
+            os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except (ValueError, PermissionError):
+    except PermissionError:
         return False
     return False
 
@@ -59,11 +68,17 @@ class Worker:
     """A claim at a time, with heartbeats while it lasts."""
 
     def __init__(
-        self, folder: Folder, device: str, lease_s: float = LEASE_S, parent: int | None = None, signs: int | None = None
+        self,
+        folder: Folder,
+        device: str,
+        lease_s: float = LEASE_S,
+        parent: int | None = None,
+        signs: int | None = None,
+        store: Store | None = None,
     ) -> None:
         self.parent, self._signs = parent, signs
         self.folder, self.device, self.lease_s = folder, device, lease_s
-        self.store, self.name = Store(folder.store), name_worker(device)
+        self.store, self.name = store or Store(folder.store), name_worker(device)
         self.leaves = False  # no Event: a signal that comes while one is waited for would wait for itself
         self._keep: Keep | None = None  # the model stays loaded from job to job
         self._trouble = ""
@@ -71,7 +86,7 @@ class Worker:
     def run(self, most: int | None = None) -> None:
         """Work until told to leave, or until so many jobs were claimed."""
         done = 0
-        while not self.is_leaving and (most is None or done < most):
+        while self.takes_more and (most is None or done < most):
             self.sign()
             try:
                 job = self.store.claim(self.name, self.lease_s)
@@ -90,7 +105,7 @@ class Worker:
         """Give a sign of life to whoever started this process; one that gives none is replaced."""
         if self._signs is not None:
             with suppress(OSError):  # nobody listens any more, or has not for long
-                os.write(self._signs, b".")
+                os.write(self._signs, LIVES)
 
     def _wait_out(self, error: UnstillError) -> None:
         """Wait a while for room on the disk, or for whoever has the store; what is the matter is said once."""
@@ -106,6 +121,11 @@ class Worker:
     def is_leaving(self) -> bool:
         """Say whether no more work is to be done: somebody said so, or the server that started it is gone."""
         return self.leaves or (self.parent is not None and os.getppid() != self.parent)
+
+    @property
+    def takes_more(self) -> bool:
+        """Say whether another job may be claimed."""
+        return not self.is_leaving
 
     def work(self, job: Job) -> None:
         """Make one clip, and let the store know how it ended."""
@@ -151,19 +171,14 @@ class Worker:
         from unstill.engine import Keep  # torch, in this process alone
         from unstill.generate import generate
         from unstill.jobs.stills import keep_stills
-        from unstill.request import Request
         from unstill.runs import Runs
 
-        request = Request.from_mapping(job.knobs).replace(device=self.device)
-        if request.takes > 1 or request.format == "png":
-            raise RequestError("a job is one clip in one file", hint="leave takes and format png out")
-        place = self.folder.place_output(".webm" if request.codec == "vp9" else SUFFIXES[request.format])
+        request = read_request(job.knobs, self.device)
+        place = self.folder.place_output(name_suffix(request))
         self._keep = self._keep or Keep()
         runs = Runs(self.folder.runs, every_s=KEEP_EVERY_S)
         clip = generate(request, self.folder.find_picture(job.picture), place, watch=hearing, load=self._keep, runs=runs)
-        stills = keep_stills(place, clip.frames[-1])
-        settled = {**clip.request.to_dict(), "model": clip.recipe["model"]["name"]}  # what `auto` was
-        report = {**clip.report.to_dict(), **stills, "knobs": settled}
+        report = {**tell_report(clip), **keep_stills(place, clip.frames[-1])}
         return Output(place.name, hash_file(place), place.stat().st_size, report)
 
 
@@ -179,29 +194,37 @@ class Hearing:
 
     def __call__(self, progress: Progress) -> None:
         """Note how far the run is; end it between two steps."""
+        self.note(progress)
+        if progress.step is not None and time.monotonic() > self._next_preview:
+            from unstill.jobs.stills import draw_preview
+            from unstill.sample import preview
+
+            self._next_preview = time.monotonic() + SHOW_EVERY_S
+            self.show(progress.step.number, draw_preview(preview(progress.step)))
+        self.heed()
+
+    def note(self, progress: Progress) -> None:
+        """Note how far the run is."""
         before = sum(share for name, share in list(SHARES.items())[: list(SHARES).index(progress.stage)])
         done = SHARES[progress.stage] * progress.done / max(progress.total, 1)
         # A search makes several clips, and nobody knows how many: it never goes back.
         self._stage, self._progress = progress.stage, max(self._progress, (before + done) * (0.5 if progress.of else 1))
-        if progress.step is not None and time.monotonic() > self._next_preview:
-            self._show(progress.step)
+
+    def show(self, number: int, picture: bytes) -> None:
+        """Let people see what the clip will be; where that cannot be written, the clip is made all the same."""
+        place = self.worker.folder.place_preview(self.job.id)
+        aside = place.with_name(f"{ASIDE}{place.name}")
+        with suppress(OSError):
+            aside.write_bytes(picture)
+            aside.replace(place)
+            self._shown = number
+
+    def heed(self) -> None:
+        """End the run where somebody wants that."""
         if self.is_lost:
             raise LostClaim("The job was given to another worker")
         if self.is_cancelled or self.worker.is_leaving:
             raise Cancelled("Stopped")
-
-    def _show(self, step: Step) -> None:
-        """Let people see what the clip will be; where that cannot be written, the clip is made all the same."""
-        from unstill.jobs.stills import draw_preview
-        from unstill.sample import preview
-
-        self._next_preview = time.monotonic() + SHOW_EVERY_S
-        place = self.worker.folder.place_preview(self.job.id)
-        aside = place.with_name(f"{ASIDE}{place.name}")
-        with suppress(OSError):
-            aside.write_bytes(draw_preview(preview(step)))
-            aside.replace(place)
-            self._shown = step.number
 
     @contextmanager
     def beating(self) -> Iterator[None]:

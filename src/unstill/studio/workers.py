@@ -1,4 +1,4 @@
-"""One process for each device, replaced when it dies or hangs. It does not know what they work on."""
+"""One process for each device, or one for a cluster, replaced when it dies or hangs. It does not know what they work on."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unstill.cluster import Cluster
 from unstill.errors import DiskFull, LostClaim, StoreError
 from unstill.jobs.clock import read_time_s
 from unstill.jobs.files import Folder
-from unstill.jobs.processors import share_processors
+from unstill.jobs.processors import choose_waiting, share_processors
 from unstill.jobs.states import RUNNING
 from unstill.jobs.store import LEASE_S, Store
-from unstill.jobs.worker import is_gone, name_worker
+from unstill.jobs.worker import LACKS, is_gone, read_pid
 
 LOOK_S = 0.5
 FORGET_S, SWEEP_S = 10.0, 300.0
@@ -37,14 +38,32 @@ class Keeping:
     free_bytes: int = 10**9  # with less, no new jobs are taken
 
 
+@dataclass(frozen=True)
+class Duty:
+    """How a worker's process is started: a module and its options, the folder aside."""
+
+    words: tuple[str, ...]
+    computes: bool = True  # itself, on this machine; else others do, who may not be there
+
+
+def give_devices(devices: Sequence[str]) -> dict[str, Duty]:
+    """Let a process work on each device."""
+    return {device: Duty(("unstill.jobs.worker", "--device", device)) for device in devices}
+
+
+def give_cluster(cluster: Cluster) -> dict[str, Duty]:
+    """Let a process hand the work to a cluster."""
+    return {"ray": Duty(("unstill.jobs.on_ray", *cluster.to_words()), computes=False)}
+
+
 class Workers:
     """Keep workers running, take back what dead ones held, and forget what is kept no longer."""
 
     def __init__(
-        self, folder: Folder, store: Store, devices: Sequence[str], keeping: Keeping, lease_s: float = LEASE_S
+        self, folder: Folder, store: Store, duties: Mapping[str, Duty], keeping: Keeping, lease_s: float = LEASE_S
     ) -> None:
         self.keeping = keeping
-        self.folder, self.store, self.devices, self.lease_s = folder, store, devices, lease_s
+        self.folder, self.store, self.duties, self.lease_s = folder, store, duties, lease_s
         self._running: dict[str, Running] = {}
         self._leaves = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -53,14 +72,14 @@ class Workers:
 
     def start(self) -> None:
         """Start all of them, and watch."""
-        for device in self.devices:
-            self._running[device] = Running(device, self.folder.root, self.lease_s, len(self.devices))
+        for name, duty in self.duties.items():
+            self._running[name] = Running(name, duty, self.folder.root, self.lease_s, len(self.duties))
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Say whether any worker runs and gives signs of life."""
-        return any(worker.is_alive for worker in self._running.values())
+        """Say whether any worker runs, gives signs of life and can make clips."""
+        return any(worker.is_alive and worker.is_able for worker in self._running.values())
 
     def ask_to_leave(self) -> None:
         """Let them end their step and give their jobs back, and start no more of them."""
@@ -85,7 +104,7 @@ class Workers:
     def _give_back(self, worker: Running) -> None:
         """Let a job wait again whose worker was killed because the server leaves: it is no attempt."""
         for job in self.store.list_jobs(limit=2**31, states=[RUNNING]):
-            if job.worker == name_worker(worker.device, worker.process.pid):
+            if job.worker is not None and read_pid(job.worker) == worker.process.pid:
                 with suppress(LostClaim, DiskFull, StoreError):  # whoever serves the folder next finds it
                     self.store.release(job)
 
@@ -133,9 +152,9 @@ class Workers:
 class Running:
     """A worker's process: started anew when it dies, later each time it does so, and killed when it hangs."""
 
-    def __init__(self, device: str, folder: Path, lease_s: float, beside: int = 1) -> None:
+    def __init__(self, name: str, duty: Duty, folder: Path, lease_s: float, beside: int = 1) -> None:
         """Start it; `beside` is how many share the processors, itself included."""
-        self.device, self.folder, self.lease_s, self.beside = device, folder, lease_s, beside
+        self.name, self.duty, self.folder, self.lease_s, self.beside = name, duty, folder, lease_s, beside
         self._deaths, self._not_before = 0, 0.0
         self._start()
 
@@ -143,17 +162,17 @@ class Running:
         heard, signs = os.pipe()
         os.set_blocking(heard, False)
         os.set_blocking(signs, False)
-        words = [sys.executable, "-m", "unstill.jobs.worker", str(self.folder), "--device", self.device]
-        words += ["--lease-s", str(self.lease_s), "--parent", str(os.getpid()), "--signs", str(signs)]
+        words = [sys.executable, "-m", *self.duty.words, str(self.folder), "--lease-s", str(self.lease_s)]
+        words += ["--parent", str(os.getpid()), "--signs", str(signs)]
         try:
-            environment = share_processors(self.beside)
+            environment = share_processors(self.beside) if self.duty.computes else {**choose_waiting(), **os.environ}
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=[signs], env=environment)
         except OSError:
             os.close(heard)
             raise
         finally:
             os.close(signs)
-        self._signs = heard
+        self._signs, self.is_able = heard, self.duty.computes
         self._started_at = time.monotonic()
         self._heard_at = self._started_at + max(0.0, LONGEST_START_S - self.lease_s)
 
@@ -165,12 +184,12 @@ class Running:
     def look(self) -> None:
         """Hear its signs; replace it if it is dead, kill it if it has given none for the time of a lease."""
         with suppress(BlockingIOError):
-            while os.read(self._signs, 4096):
-                self._heard_at = time.monotonic()
+            while said := os.read(self._signs, 4096):
+                self._heard_at, self.is_able = time.monotonic(), not said.endswith(LACKS)
         if self.process.poll() is not None:
             self._replace()
         elif not self.is_alive:
-            print(f"{self.device}: the worker gave no sign for {self.lease_s:g} s and is replaced", file=sys.stderr, flush=True)
+            print(f"{self.name}: the worker gave no sign for {self.lease_s:g} s and is replaced", file=sys.stderr, flush=True)
             self.kill()
 
     def kill(self) -> None:

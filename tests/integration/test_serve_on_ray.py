@@ -1,0 +1,155 @@
+"""jobs/on_ray.py: actors of a cluster make what a server's own workers make, and kills of anybody lose nothing."""
+
+import importlib.util
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from invariants import check_invariants
+from ray_cluster import opened
+from served import wait_until
+from server import HARBOUR, Server, http, post, wait_for
+from unstill.cluster import Cluster
+from unstill.jobs.files import Folder
+from unstill.jobs.records import Order
+from unstill.jobs.stills import name_still
+from unstill.jobs.store import Store
+from unstill.jobs.worker import read_pid
+from unstill.studio.workers import Keeping, Workers, give_cluster
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
+]
+KNOBS = {"model": "pocket", "size": "64x64", "frames": 3, "steps": 2, "seed": 1, "look": False, "measure": False}
+LONG = {"steps": 24}  # some seconds
+TOKEN = "0123456789abcdef" * 2
+LEASE_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Where actors keep steps."""
+    return tmp_path_factory.mktemp("runs-of-actors")
+
+
+@pytest.fixture(scope="module")
+def cluster(runs):
+    """Give the address of a cluster of two cores that asks for a token."""
+    with opened(2, RAY_AUTH_TOKEN=TOKEN, UNSTILL_RUNS=str(runs), OMP_NUM_THREADS="1") as address:
+        yield address
+
+
+@pytest.fixture
+def token(monkeypatch):
+    """Let what is started here know the token."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+
+
+@pytest.fixture
+def workers(cluster, token, folder, store):
+    """One actor, and who feeds it."""
+    found = Workers(folder, store, give_cluster(Cluster(cluster, cores=2)), Keeping(), lease_s=LEASE_S)
+    found.start()
+    yield found
+    found.stop()
+    assert not found.is_alive
+
+
+def order(folder, **knobs) -> Order:
+    return Order({**KNOBS, **knobs}, folder.keep_picture(HARBOUR.read_bytes()), "harbour.jpg")
+
+
+def list_actors() -> set[int]:
+    """Find the processes of actors that have a job, or wait for one."""
+    found = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (place / "cmdline").read_bytes().startswith(b"ray::JobActor"):
+                found.add(int(place.name))
+    return found
+
+
+def is_sampling(store, id) -> bool:
+    job = store.get(id)
+    return job.stage == "sample" and job.progress > 0.08
+
+
+def test_a_server_lets_a_cluster_make_its_clips(cluster, token, tmp_path):
+    server = Server(tmp_path / "data", "--ray", cluster, "--cores", "1")
+    try:
+        ids = [post(server, seed=seed).json()["id"] for seed in range(2)]
+        ids.append(post(server, num_inference_steps=8).json()["id"])
+        wait_until(lambda: http.get(f"{server.url}/v1/videos/{ids[2]}/preview").status_code == 200, "a preview")
+        videos = [wait_for(server, id) for id in ids]
+        assert [video["state"] for video in videos] == ["completed"] * 3
+        folder = Folder(tmp_path / "data")
+        store = Store(folder.store)
+        for id in ids:
+            job = store.get(id)
+            assert (job.attempts, job.report["frames"], job.report["file_frames"]) == (1, 3, 3)
+            assert job.report["knobs"]["model"] == "pocket"
+            assert str(tmp_path) not in str(job.report)
+            stills = [name_still(folder.outputs / job.output, what) for what in ("thumbnail", "spritesheet", "last")]
+            assert all(still.stat().st_size for still in stills)
+        check_invariants(folder, store, ids)
+        store.close()
+    finally:
+        code = server.stop()
+    assert code == 0
+    wait_until(lambda: not list_actors(), "the actors' end")
+
+
+def test_whoever_dies_or_hangs_its_job_is_made_all_the_same(workers, folder, store):
+    wait_until(lambda: workers.is_alive, "the first actor")
+    feeder = workers._running["ray"]
+
+    # An actor is killed.
+    id = store.submit(order(folder, **LONG)).id
+    wait_until(lambda: is_sampling(store, id), "some steps")
+    [actor] = list_actors()
+    os.kill(actor, signal.SIGKILL)
+    wait_until(lambda: not workers.is_alive, "its end is known")
+    wait_until(lambda: store.get(id).attempts == 2, "another attempt")
+
+    # It hangs.
+    wait_until(lambda: is_sampling(store, id), "some steps")
+    [actor] = list_actors()
+    os.kill(actor, signal.SIGSTOP)
+    wait_until(lambda: store.get(id).attempts == 3, "one more")
+    wait_until(lambda: actor not in list_actors(), "its end")
+    wait_until(lambda: store.get(id).state == "completed", "its clip")
+
+    # Whoever feeds it is killed, in the middle of another job.
+    other, pid = store.submit(order(folder, **LONG, seed=2)).id, feeder.process.pid
+    wait_until(lambda: is_sampling(store, other), "some steps")
+    assert read_pid(store.get(other).worker) == pid
+    feeder.process.kill()
+    wait_until(lambda: store.get(other).state == "completed", "its clip")
+    assert store.get(other).attempts == 2
+    check_invariants(folder, store, [id, other])
+
+
+def test_one_that_leaves_a_job_makes_the_next_and_gives_back_what_it_has_no_time_for(workers, runs, folder, store):
+    id = store.submit(order(folder, **LONG, seed=3)).id
+    wait_until(lambda: is_sampling(store, id), "some steps")
+    actors = list_actors()
+    store.cancel(id)
+    wait_until(lambda: store.get(id).state == "cancelled", "its end")
+    bad = store.submit(Order(KNOBS, folder.keep_picture(b"<svg/>"), "bad.png")).id
+    good = store.submit(order(folder)).id
+    wait_until(lambda: store.get(good).state == "completed", "the next clip")
+    assert (store.get(bad).state, store.get(bad).error["code"], store.get(bad).attempts) == ("failed", "bad_picture", 1)
+    assert list_actors() == actors
+
+    last = store.submit(order(folder, **LONG, seed=4)).id
+    wait_until(lambda: is_sampling(store, last), "some steps")
+    workers.stop()
+    assert (store.get(last).state, store.get(last).attempts) == ("queued", 0)
+    assert len(list(runs.glob("jobs/*-4/step.safetensors"))) == 1, "the next actor there goes on from it"
+    check_invariants(folder, store, [id, bad, good, last])
+    wait_until(lambda: not list_actors(), "the actor's end")

@@ -1,0 +1,47 @@
+"""A Ray cluster of one raylet in a process of its own, for tests: ray_cluster.py CORES
+
+It says its address on a line, and ends with its standard input. It asks for the token in RAY_AUTH_TOKEN.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STORE_BYTES = 80 * 2**20
+
+
+@contextmanager
+def opened(cores: int, **environment: str) -> Iterator[str]:
+    """Start one and give its address; it ends with this process, whatever happens to it."""
+    command = [sys.executable, __file__, str(cores)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, text=True, env={**os.environ, **environment}, **pipes)
+    try:
+        address = process.stdout.readline().strip()
+        assert address, "the cluster did not come up"
+        yield address
+    finally:
+        process.stdin.close()
+        process.wait(120)
+
+
+def main() -> None:
+    """Be a cluster."""
+    os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": int(sys.argv[1]), "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        print(cluster.address, flush=True)
+        sys.stdin.read()
+    finally:
+        cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()
