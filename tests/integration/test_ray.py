@@ -46,6 +46,36 @@ finally:
 """
 
 
+HANGING = """
+import json, os, secrets, signal, sys
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), OMP_NUM_THREADS="1")
+from pathlib import Path
+from kill_batch import list_actors
+from unstill.batch.items import Wish
+from unstill.batch.ledger import Ledger, read_lines
+from unstill.batch.on_ray import Actors
+from unstill.batch.run import run_batch
+from unstill.batch.survey import Batch
+from unstill.cluster import HERE, Cluster
+
+class Hanging(Actors):
+    silent_s, stopped = 5.0, None
+
+    def submit(self, worker, items):
+        super().submit(worker, items)
+        if self.stopped is None and (actors := list_actors()):
+            Hanging.stopped = actors[0]
+            os.kill(actors[0], signal.SIGSTOP)
+
+clips = Path(sys.argv[2])
+clips.mkdir()
+batch = Batch([sys.argv[1]], Wish({**json.loads(sys.argv[3]), "takes": 3}), clips)
+with Ledger(clips / "results.jsonl", clips) as ledger, Hanging(Cluster(HERE, cores=os.cpu_count()), str(clips)) as crew:
+    summary = run_batch(batch, batch.look(), crew, ledger)
+print(json.dumps([crew.stopped, summary.made, [line["attempts"] for line in read_lines(clips / "results.jsonl")]]))
+"""
+
+
 @pytest.fixture
 def surroundings(tmp_path):
     """A picture, and a configuration that sets nothing."""
@@ -120,6 +150,19 @@ def test_a_cluster_without_a_token_is_refused_unless_it_is_wanted(tmp_path, surr
     assert not (tmp_path / "served").exists(), "nothing is promised"
     [line] = read_lines(tmp_path / "clips/results.jsonl")
     assert line["error"] is None
+
+
+@needs_ray
+@pytest.mark.slow
+def test_an_actor_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, surroundings):
+    words = [sys.executable, "-c", HANGING, str(tmp_path / "one.png"), str(tmp_path / "clips"), json.dumps(KNOBS)]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=MOST_S, check=False,
+                         env={**surroundings, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])})  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    stopped, made, attempts = json.loads(ran.stdout.splitlines()[-1])
+    assert stopped is not None
+    assert made == 3
+    assert sorted(attempts) == [1, 1, 2]
 
 
 @needs_ray

@@ -6,6 +6,7 @@ tried again is the dispatcher's to say. How a cluster is joined is in `cluster`.
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,12 @@ from unstill.batch.schedule import News
 from unstill.batch.sources import is_url
 from unstill.cluster import CONTROL, Cluster, Room, connect, count_room, refuse_none, start_actor
 from unstill.errors import Cancelled, MachineError
+from unstill.jobs.processors import choose_waiting
 
 MOST_DEATHS = 20  # one after the other, with nothing made in between, until the cluster is given up
 LONGEST_PAUSE_S = 30.0
+SILENT_S = 60.0  # without a sign of life until an actor is held to hang
+ASK_S = 2.0  # between two questions for one
 LOOK_S = 30.0  # between two looks whether the cluster has grown
 
 
@@ -29,6 +33,7 @@ class Actor:
     """What runs on the cluster: it makes items, one after the other, and hears meanwhile that it is to end."""
 
     def __init__(self, place: str, device: str) -> None:
+        os.environ.update(choose_waiting())  # before torch is imported, which reads it once
         from unstill.batch.maker import Maker
         from unstill.batch.places import open_place
 
@@ -65,12 +70,16 @@ class Actors:
 
     depth = 2  # the next order is there when a clip is done, wherever that is
     actor: type = Actor
+    silent_s = SILENT_S
 
     def __init__(self, cluster: Cluster, place: str) -> None:
         self._cluster, self._place = cluster, place if is_url(place) else str(Path(place).absolute())
         self._heard: queue.SimpleQueue[tuple[str, Sequence[int], Any]] = queue.SimpleQueue()
         self._early: list[News] = []
         self._actors: dict[str, Any] = {}
+        self._ready: set[str] = set()  # of the actors, those that have answered once
+        self._asked: dict[str, float] = {}  # for a sign of life, when, and no answer yet
+        self._asked_at = time.monotonic()
         self._vacant: list[float] = []  # when those are to be started that are missing
         self._born = self._deaths = 0
         self._looked, self._is_leaving = 0.0, False
@@ -97,8 +106,8 @@ class Actors:
                 self._early += self._wait(1.0)
                 continue
             try:
-                return dict(self._ray.get(self._actors[ready].describe.remote(dict(knobs))))
-            except self._ray.exceptions.RayActorError:
+                return dict(self._ray.get(self._actors[ready].describe.remote(dict(knobs)), timeout=self.silent_s))
+            except (self._ray.exceptions.RayActorError, self._ray.exceptions.GetTimeoutError):
                 self._early += self._wait(1.0)
 
     def submit(self, worker: str, items: Sequence[Item]) -> None:
@@ -125,6 +134,8 @@ class Actors:
 
     def _wait(self, most_s: float) -> list[News]:
         self._grow()
+        if silent := self._look():
+            return silent
         try:
             heard = [self._heard.get(timeout=most_s)]
         except queue.Empty:
@@ -147,6 +158,7 @@ class Actors:
         if error is not None:
             return [self._lose(name, error)]
         if not numbers:
+            self._ready.add(name)
             return [News("ready", name)]
         made = future.result()
         if any(not outcome.get("error") for outcome in made.values()):
@@ -154,15 +166,35 @@ class Actors:
         done = [News("done", name, number, outcome) for number, outcome in made.items()]
         return done + [News("released", name, number) for number in numbers if number not in made]
 
+    def _look(self) -> list[News]:
+        """Ask actors now and then for a sign of life, and do without those that give none; never waits.
+
+        One that starts is not asked: it may wait for a place that others have.
+        """
+        now = time.monotonic()
+        since_s = now - self._asked_at
+        if since_s < ASK_S:
+            return []
+        self._asked_at = now
+        if since_s > self.silent_s:  # this process itself stood still
+            self._asked.update(dict.fromkeys(self._asked, now))
+        silent = [name for name, when in list(self._asked.items()) if now - when > self.silent_s and name in self._actors]
+        for name in self._ready & self._actors.keys() - self._asked.keys():
+            self._asked[name] = now
+            ref = self._actors[name].is_ready.options(concurrency_group=CONTROL).remote()
+            ref.future().add_done_callback(lambda _, name=name: self._asked.pop(name, None))
+        return [self._lose(name, TimeoutError(f"no sign of life for {self.silent_s:g} s")) for name in silent]
+
     def _lose(self, name: str, error: BaseException) -> News:
         """Do without a worker, and have another in its place."""
         self._ray.kill(self._actors.pop(name))  # one that cannot be reached may live
+        self._ready.discard(name)
         self._deaths += 1
         self._vacant.append(time.monotonic() + min(LONGEST_PAUSE_S, 0.05 * 2 ** min(self._deaths, 12)))
         if self._deaths >= MOST_DEATHS:
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise MachineError(f"No worker lives long enough to make a clip: {why}", hint="`ray status` shows the cluster")
-        return News("lost", name, reason=type(error).__name__)
+        return News("lost", name, reason=str(error) if isinstance(error, TimeoutError) else type(error).__name__)
 
     def _grow(self) -> None:
         """Start actors for what the cluster has, and in the place of those that are gone."""
