@@ -3,7 +3,7 @@
     python bench/batch.py start          100,000 rows: until the first is handed out, and what the driver holds
     python bench/batch.py resume         10,000 clips that are there: the whole command, from start to end
     python bench/batch.py ray            5,000 items of nothing on two actors: what an item costs
-    python bench/batch.py scaling        32 clips of pocket at 64x64 on one worker and on two
+    python bench/batch.py scaling        32 clips of pocket at 64x64 on one worker and on two, processes and Ray's actors
     python bench/batch.py first          what a batch of pocket takes besides its clips: Python, torch, loading
 
 Clips of `start` and `resume` are a few bytes, written by the code that publishes clips. `--out FILE` appends rows.
@@ -212,14 +212,16 @@ def time_scaling(folder: Path) -> Iterator[Row]:
     Image.open(HERE.parent / "examples" / "harbour.jpg").resize((96, 64)).save(folder / "one.png")
     rows = "".join(f"one.png,{seed},{seed}\n" for seed in range(32))
     (folder / "shots.csv").write_text("picture,seed,name\n" + rows)
-    for workers in (1, 2):
-        clips = folder / f"clips-{workers}"
-        words = ["batch", str(folder / "shots.csv"), "-o", str(clips), *SMALL, "--devices", "cpu", "-q"]
-        command([*words, "--workers", str(workers)], folder)
-        done = sorted(path.stat().st_mtime for path in clips.glob("*.mp4"))
-        first = workers  # what comes before is the start of Python
-        each = (done[-1] - done[first - 1]) / (len(done) - first)
-        yield f"batch-scaling-{workers}", each, 0, "a clip of pocket, 3 frames of 64x64"
+    ways = {"processes": ["--devices", "cpu", "--workers"], "actors": ["--cores"]}
+    for way, words in ways.items():
+        for number, workers in enumerate((1, 2, 1)):  # machines change their speed
+            clips = folder / f"clips-{way}-{number}"
+            count = str(workers if way == "processes" else (os.cpu_count() or 1) // workers)
+            last = ["--ray"] if way == "actors" else []
+            command(["batch", str(folder / "shots.csv"), "-o", str(clips), *SMALL, "-q", *words, count, *last], folder)
+            done = sorted(path.stat().st_mtime for path in clips.glob("*.mp4"))
+            each = (done[-1] - done[workers - 1]) / (len(done) - workers)  # what comes before is the start of Python
+            yield f"batch-scaling-{way}-{workers}", each, 0, "a clip of pocket, 3 frames of 64x64, one thread"
 
 
 def time_first(folder: Path) -> Iterator[Row]:
