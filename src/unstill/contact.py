@@ -165,7 +165,8 @@ def _draw_panel(draw: ImageDraw.ImageDraw, panel: Curves, place: tuple[int, int,
         draw.line((left + 54, y, left + wide, y), fill=LINE)
         _write(draw, (left, y - 10), f"{low + span * share:.3g}", 16, FAINT)
     at, step = left + 54.0, (wide - 54) / max(panel.frames - 1, 1)
-    _write(draw, (left + wide - 60, top + high + 4), f"frame {panel.frames}", 16, FAINT)
+    last: Font = ImageFont.load_default(16)
+    draw.text((left + wide, top + high + 4), f"frame {panel.frames}", font=last, fill=FAINT, anchor="ra")
     for (name, values), colour in zip(panel.lines, COLOURS, strict=False):
         before = panel.frames - len(values)  # what is between two frames is drawn at the second
         points = [(at_frame(left, step, n + before), top + high * (1 - (value - low) / span)) for n, value in enumerate(values)]
