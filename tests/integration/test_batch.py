@@ -77,8 +77,8 @@ def test_pictures_become_clips_once_and_a_broken_one_fails_alone(tmp_path, photo
     clips = tmp_path / "clips"
     assert main(["batch", str(photos), "-o", str(clips), *SMALL]) == 14
     said = capsys.readouterr().err
-    assert said.startswith(f"4 clips into {clips}, 1 worker on this machine\n1 of 4 clips"), "no line can move here"
-    assert "3 made, 0 there before, 1 failed" in said
+    assert said.startswith(f"4 clips into {clips}, 1 worker on this machine\n0 of 3 clips made, 1 failed\n"), said
+    assert "3 made, 0 there already, 1 failed" in said
     assert "broken.png" in said and "SVG" in said
     lines = read(clips)
     assert {line["output"]: line["error"] and line["error"]["code"] for line in lines} == {
@@ -245,9 +245,17 @@ def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, capsys)
     assert told["free_bytes"] > 0
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "16, the first is a-broken-60-1.mp4" in said
+    assert "12 to make of 16" in said
     assert "1 cannot be read and makes no clip, of all 4" in said
     assert not clips.exists()
+
+    (photos / "a-broken.png").unlink()
+    assert main(["batch", str(photos), "-o", str(clips), *SMALL, "-q"]) == 0
+    Image.new("RGB", (64, 64)).save(photos / "four.png")
+    capsys.readouterr()
+    assert main(["batch", str(photos), "-o", str(clips), *SMALL, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["clips"], told["there"], told["to_make"]) == (4, 3, 1)
 
 
 @pytest.mark.parametrize(

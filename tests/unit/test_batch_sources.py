@@ -49,6 +49,19 @@ def test_a_csv_gives_knobs_and_names_and_leaves_empty_cells_out(tmp_path):
     assert (second.name, dict(second.knobs), second.where) == ("b,c", {}, f"{manifest}, line 3")
 
 
+def test_a_csv_of_a_spreadsheet_that_has_commas_in_numbers_is_read(tmp_path):
+    manifest = tmp_path / "shots.csv"
+    manifest.write_text("picture;motion;name\na.png;60;one, two\n")
+    [row] = read_rows([str(manifest)])
+    assert (row.name, dict(row.knobs)) == ("one, two", {"motion": "60"})
+
+
+def test_a_csv_without_pictures_says_what_it_has(tmp_path):
+    (tmp_path / "shots.csv").write_text("image,motion\na.png,60\n")
+    with pytest.raises(RequestError, match="no column `picture`, but 'image', 'motion'"):
+        list(read_rows([str(tmp_path / "shots.csv")]))
+
+
 def test_json_lines_give_values_as_they_are(tmp_path):
     manifest = tmp_path / "shots.jsonl"
     manifest.write_text('{"picture": "s3://shots/a.png", "seed": 7}\n\n{"picture": "/b.png", "name": "sub/b"}\n')

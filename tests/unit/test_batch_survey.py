@@ -71,3 +71,12 @@ def test_a_manifest_that_changes_meanwhile_is_refused(tmp_path):
     write(tmp_path / "shots.csv", "picture\na.png\nb.png\n")
     with pytest.raises(RequestError, match="has changed"):
         next(batch.items(survey, {}))
+
+
+@pytest.mark.parametrize("within", ["", "clips"])
+def test_clips_that_would_be_taken_for_pictures_when_it_goes_on_are_refused(tmp_path, within):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(RequestError, match=r"\.webp would lie in .* taken for pictures"):
+        Batch([str(tmp_path)], Wish({"format": "webp"}), tmp_path / within).look()
+    assert Batch([str(tmp_path)], Wish(), tmp_path / within).look().count == 1
+    assert Batch([str(tmp_path)], Wish({"format": "webp"}), tmp_path.with_name("clips")).look().count == 1

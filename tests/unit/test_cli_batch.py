@@ -28,7 +28,7 @@ def test_what_failed_is_told_by_name_and_is_an_error(capsys):
     with pytest.raises(BatchError, match="1 of 3 pictures have no clip"):
         tell(Summary(3, made=1, there=1, failed=1, failures=[line]), "clips", Path("results.jsonl"), 2.0, QUIET)
     said = capsys.readouterr()
-    assert "1 made, 1 there before, 1 failed in 2.0 s" in said.err
+    assert "1 made, 1 there already, 1 failed in 2.0 s" in said.err
     assert "photos/bad.png: no picture" in said.err
     assert said.out == ""
 
@@ -62,12 +62,12 @@ def test_lines_say_how_far_it_is_now_and_then_and_the_end_is_told_by_others(caps
     lines(Summary(10, made=2, failed=1))
     lines(Summary(10, made=3, failed=1))
     said = capsys.readouterr()
-    assert said.err.startswith("3 of 10 clips, 1 of them failed; about ") and said.err.count("\n") == 1
+    assert said.err.startswith("2 of 9 clips made, 1 failed; about ") and said.err.count("\n") == 1
     assert said.out == ""
     often = Lines(is_shown=True, every_s=0)
     often(Summary(3, failed=1))
     often(Summary(3, made=2, failed=1))
-    assert capsys.readouterr().err == "1 of 3 clips, 1 of them failed\n", "how long is not known before one was made"
+    assert capsys.readouterr().err == "0 of 2 clips made, 1 failed\n", "how long is not known before one was made"
     Lines(is_shown=False)(Summary(10, made=2))
     assert capsys.readouterr().err == ""
 

@@ -28,6 +28,7 @@ def place(tmp_path, monkeypatch):
      (["qqqqq"], "hint: there are animate, batch, again, resume"), (["photo.JPG"], "hint: unstill animate photo.JPG"),
      (["\x1b[2J.png"], "There is no command '\\x1b[2J.png'\nhint: unstill animate PICTURE"), (["a\0b"], "There is no command 'a\\x00b'"),
      (["animate"], "error: `unstill animate` needs a PICTURE"), (["again", "x"], "error: `unstill again` needs a PICTURE"),
+     (["batch", "photos"], "error: `unstill batch` needs -o FOLDER"),
      (["animate", "a", "b"], "error: Got unexpected extra argument"), (["animate", "x", "--motion"], "'--motion' requires an argument"),
      (["animate", "x", "--ping-pong=NaN"], "'--ping-pong' does not take a value"), (["models", "--json=1"], "does not take a value")],
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """About how long a batch takes and how much room it needs, from one clip's plan, and which pictures cannot be read.
 
-It does not know which clips are there already.
+It runs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from unstill.artifacts import Plan
 from unstill.batch.items import Item
+from unstill.batch.ledger import Diary
 from unstill.batch.sources import is_url
+from unstill.batch.survey import Batch, Survey
 from unstill.errors import PictureError
 from unstill.request import Request
 
@@ -91,6 +93,14 @@ def look_at(pictures: Iterable[str], most_s: float = LOOK_S) -> Looked:
                 if len(named) < MOST_NAMED:
                     named.append((picture, error.message))
     return Looked(len(seen), broken, tuple(named), is_all)
+
+
+def count_there(batch: Batch, survey: Survey, told: Diary, device: str) -> int:
+    """Count the clips that are there already."""
+    from unstill.batch.maker import describe_model
+
+    models = {choice: describe_model(request, device) for choice, request in survey.choices.items()}
+    return sum(told.has(item) for item in batch.items(survey, models))
 
 
 def foresee_first(items: Sequence[Item], device: str) -> tuple[Plan, Foresight]:

@@ -58,41 +58,18 @@ def count_made(path: Path) -> Earlier:
     return counted
 
 
-class Ledger:
-    """The results of a batch, those of earlier runs and of this one."""
+class Diary:
+    """What earlier runs tell of."""
 
     def __init__(self, path: Path, out: Path | None) -> None:
         """Read what is there; `out` is the folder of clips, if it is one that can be looked into quickly."""
-        self.path, self._out = path, out
-        self._made, self._flushed = Marks(), 0.0
+        self.path, self._out, self._made = path, out, Marks()
         for line in read_lines(path):
             self._note(line)
-        try:
-            self._file = path.open("ab")
-            if path.stat().st_size and not self._ends_well():
-                self._file.write(b"\n")  # a run that was killed left half a line
-        except OSError as error:
-            raise WriteError(f"{show(str(path))} cannot be written: {error.strerror or error}") from None
-
-    @property
-    def told(self) -> int:
-        """Count clips that earlier runs tell of; whether they are there still is seen one by one."""
-        return len(self._made)
 
     def has(self, item: Item) -> bool:
         """Say whether an item's clip was made, and is there."""
         return not item.again and mark(*self._know(item.picture, item.output, item.settings)) in self._made
-
-    def add(self, line: Mapping[str, Any]) -> None:
-        """Write what came of an item."""
-        try:
-            self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogateescape") + b"\n")
-            self._file.flush()
-            if time.monotonic() - self._flushed > FLUSH_S:
-                os.fsync(self._file.fileno())
-                self._flushed = time.monotonic()
-        except OSError as error:
-            raise DiskFull(f"{show(str(self.path))} cannot be written: {error.strerror or error}") from None
 
     def _note(self, line: Mapping[str, Any]) -> None:
         with suppress(KeyError, TypeError):
@@ -111,6 +88,36 @@ class Ledger:
             return (self._out / output).stat().st_size
         except OSError:
             return -1
+
+
+class Ledger(Diary):
+    """The results of a batch, those of earlier runs and of this one."""
+
+    def __init__(self, path: Path, out: Path | None) -> None:
+        super().__init__(path, out)
+        self._flushed = 0.0
+        try:
+            self._file = path.open("ab")
+            if path.stat().st_size and not self._ends_well():
+                self._file.write(b"\n")  # a run that was killed left half a line
+        except OSError as error:
+            raise WriteError(f"{show(str(path))} cannot be written: {error.strerror or error}") from None
+
+    @property
+    def told(self) -> int:
+        """Count clips that earlier runs tell of; whether they are there still is seen one by one."""
+        return len(self._made)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Write what came of an item."""
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogateescape") + b"\n")
+            self._file.flush()
+            if time.monotonic() - self._flushed > FLUSH_S:
+                os.fsync(self._file.fileno())
+                self._flushed = time.monotonic()
+        except OSError as error:
+            raise DiskFull(f"{show(str(self.path))} cannot be written: {error.strerror or error}") from None
 
     def _ends_well(self) -> bool:
         with self.path.open("rb") as file:

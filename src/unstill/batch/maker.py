@@ -23,6 +23,7 @@ from unstill.values import show
 
 if TYPE_CHECKING:
     from unstill.generate import Making
+    from unstill.request import Request
 
 USUAL = (1024, 576)  # pixels of a picture that stands for those to come
 OF_A_RECORD = ("key", "output", "sha256", "bytes", "seconds", "together", "moves", "verdicts", "warnings", "knobs")
@@ -46,20 +47,9 @@ class Maker:
 
     def describe(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
         """Say which model a request would run here and how many clips share a pass of it, or why none."""
-        from PIL import Image
-
-        from unstill.generate import foresee
         from unstill.request import Request
-        from unstill.takes import is_asked
 
-        try:
-            request = Request.from_mapping(knobs).replace(device=self.device, look=False)
-            plan = foresee(request, Image.new("RGB", USUAL))[1]
-        except UnstillError as error:
-            return {"error": error.to_dict()}
-        files, together = plan.model, 1 if is_asked(request) else plan.together
-        told = {"name": files.name, "family": files.family, "frames": files.frames, "identity": identify(files)}
-        return {**told, "together": together}
+        return describe_model(Request.from_mapping(knobs), self.device)
 
     def make(self, orders: Sequence[Mapping[str, Any]], watch: Watch = ignore) -> Iterator[tuple[int, dict[str, Any]]]:
         """Make what is ordered, several clips in one pass where their plans allow it.
@@ -217,6 +207,23 @@ class Piece:
             raise WriteError(
                 f"{show(self.order['output'])} would replace the picture itself", hint="-o another folder, or --name"
             )
+
+
+def describe_model(request: Request, device: str) -> dict[str, Any]:
+    """Say which model a request would run on a device and how many clips share a pass of it, or why none."""
+    from PIL import Image
+
+    from unstill.generate import foresee
+    from unstill.takes import is_asked
+
+    request = request.replace(device=device, look=False)
+    try:
+        plan = foresee(request, Image.new("RGB", USUAL))[1]
+    except UnstillError as error:
+        return {"error": error.to_dict()}
+    files, together = plan.model, 1 if is_asked(request) else plan.together
+    told = {"name": files.name, "family": files.family, "frames": files.frames, "identity": identify(files)}
+    return {**told, "together": together}
 
 
 def identify(files: ModelFiles) -> str:

@@ -44,6 +44,11 @@ class Summary:
         return self.made + self.there + self.failed
 
     @property
+    def to_make(self) -> int:
+        """Clips that are or will be made: which are there, or cannot be, is found out on the way."""
+        return self.total - self.there - self.failed
+
+    @property
     def is_whole(self) -> bool:
         return self.made + self.there == self.total
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import itertools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from unstill.values import show
 
 MANIFESTS = (".csv", ".jsonl", ".ndjson")
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
+MOST_SHOWN = 8  # columns of a manifest that are named
 LONGEST_LINE = 65_536  # characters of a manifest's line
 URL = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")
 
@@ -105,11 +107,17 @@ def _lines(file: IO[str], source: str) -> Iterator[str]:
 
 
 def _read_csv(file: IO[str], source: str) -> Iterator[tuple[int, Any]]:
-    reader = csv.reader(_lines(file, source), strict=True)
+    lines = _lines(file, source)
+    first = next(lines, "")
+    # Spreadsheets part cells by semicolons where numbers have commas.
+    mark = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.reader(itertools.chain([first], lines), strict=True, delimiter=mark)
     try:
         header = [cell.strip() for cell in next(reader, [])]
         if "picture" not in header:
-            raise RequestError(f"The manifest {show(source)} has no column `picture`", hint="its first line names the columns")
+            has = f", but {', '.join(map(show, header[:MOST_SHOWN]))}" if any(header) else ""
+            raise RequestError(f"The manifest {show(source)} has no column `picture`{has}",
+                               hint="its first line names the columns")  # fmt: skip
         if len(set(header)) < len(header):
             raise RequestError(f"The manifest {show(source)} names a column twice")
         for cells in reader:

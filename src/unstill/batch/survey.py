@@ -12,7 +12,7 @@ from pathlib import Path
 
 from unstill.batch.items import Choice, Expander, Item, Model, Wish
 from unstill.batch.names import Marks, fold, mark
-from unstill.batch.sources import MANIFESTS, is_url, read_rows
+from unstill.batch.sources import MANIFESTS, PICTURES, is_url, read_rows
 from unstill.errors import RequestError
 from unstill.request import Request
 from unstill.values import show
@@ -28,6 +28,7 @@ class Survey:
     count: int = 0
     choices: dict[Choice, Request] = field(default_factory=dict)  # with a request for each model, to ask by
     firsts: list[Item] = field(default_factory=list)  # some, to plan by
+    suffixes: set[str] = field(default_factory=set)  # of the clips
     stamps: tuple[tuple[str, int, int], ...] = ()  # of the manifests as they were read
 
 
@@ -48,6 +49,7 @@ class Batch:
             try:
                 for item in expander.expand(row, survey.count + 1):
                     survey.count += 1
+                    survey.suffixes.add(os.path.splitext(item.output)[1])  # noqa: PTH122 - a path would take longer than all else
                     if len(survey.firsts) < MOST_SHOWN:
                         survey.firsts.append(item)
                     names.add(mark(fold(item.output)))
@@ -63,6 +65,7 @@ class Batch:
             raise RequestError(f"{len(survey.choices)} different models are asked for, and {MOST_CHOICES} may be")
         if not survey.count:
             raise RequestError(f"There are no pictures in {', '.join(map(show, self.sources))}")
+        self._refuse_feeding(survey.suffixes)
         self._refuse_meeting(names.list_twice())
         self._refuse_replacing(outputs.meet(pictures))
         return survey
@@ -88,6 +91,15 @@ class Batch:
             for item in expander.expand(row, number):
                 yield item
                 number = item.number + 1
+
+    def _refuse_feeding(self, suffixes: set[str]) -> None:
+        """Refuse clips among the pictures that the same command would take for pictures when it goes on."""
+        for source in self.sources if self.out is not None and suffixes & PICTURES else ():
+            folder = place_of(source)
+            if f"{self._folder}{os.sep}".startswith(f"{folder}{os.sep}") and Path(source).is_dir():
+                [kind, *_] = sorted(suffixes & PICTURES)
+                raise RequestError(f"Clips that end in {kind} would lie in {show(source)} and be taken for pictures",
+                                   hint="-o a folder beside it")  # fmt: skip
 
     def _refuse_meeting(self, twice: set[int]) -> None:
         """Find out which items have one name, if any have."""

@@ -22,22 +22,27 @@ MOST_SHOWN = 3  # broken pictures that are named
 
 def tell_ahead(batch: Batch, survey: Survey, results: Path, means: Means, *, as_json: bool) -> None:
     """Say what would be done."""
-    from unstill.batch.foresight import foresee_first, look_at
-    from unstill.batch.ledger import count_made
+    from unstill.batch.foresight import count_there, foresee_first, look_at
+    from unstill.batch.ledger import Diary, count_made
     from unstill.batch.run import limit
 
     plan, one = foresee_first(survey.firsts, means.devices[0])
     earlier, looked = count_made(results), look_at(batch.pictures())
     clip_s = earlier.seconds / earlier.made if earlier.made else one.clip_s
     clip_bytes = earlier.bytes // earlier.made if earlier.made else one.clip_bytes
-    workers, count = len(means.devices) * means.workers, survey.count * looked.share
+    workers, there = len(means.devices) * means.workers, 0
+    if earlier.made:
+        there = count_there(batch, survey, Diary(results, batch.out), means.devices[0])
+    broken = round(survey.count * (1 - looked.share))
+    count = max(0, survey.count - there - broken)
     together = limit({"together": plan.together}, survey.count, workers, means.together)["together"]
     whole_s = one.start_s + clip_s * math.ceil(count / (1 if means.is_cluster else len(means.devices)))
     told: dict[str, Any] = {
-        "clips": survey.count, "pictures_looked_at": looked.looked, "pictures_broken": looked.broken,
+        "clips": survey.count, "there": there, "to_make": count,
+        "pictures_looked_at": looked.looked, "pictures_broken": looked.broken,
         "broken": [{"picture": picture, "message": message} for picture, message in looked.named],
         "model": plan.model.name, "first": survey.firsts[0].output, "seconds": round(whole_s, 1), "start_seconds": one.start_s,
-        "together": together, "workers": None if means.is_cluster else workers, "bytes": round(clip_bytes * count),
+        "together": together, "workers": None if means.is_cluster else workers, "bytes": clip_bytes * count,
         "free_bytes": free_room(batch.out), "device_bytes": one.device_bytes, "told_before": earlier.made,
     }  # fmt: skip
     if as_json:
@@ -46,7 +51,7 @@ def tell_ahead(batch: Batch, survey: Survey, results: Path, means: Means, *, as_
     known = f"as {earlier.made} clips took before" if earlier.made else one.source
     whose = "of one worker" if means.is_cluster else "for all"
     rows = [
-        ("clips", f"{survey.count}, the first is {survey.firsts[0].output}; {earlier.made} are told of in {results}"),
+        ("clips", f"{count} to make of {survey.count}{f'; {there} are there already' if there else ''}"),
         ("pictures", describe_pictures(looked)),
         *((" ", f"{picture}: {message}") for picture, message in looked.named[:MOST_SHOWN]),
         ("model", f"{plan.model.name}, {means}{', if its machines are as this one' if means.is_cluster else ''}"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from unstill.batch.survey import Batch, Survey
 
 MOST_TOLD = 20  # failures that are told one by one
+LONG_S = 30.0  # from then on failures are told as they come
 RESULTS = "results.jsonl"
 EVERY_S = 5.0  # between two lines that say how far it is, where they go to a file or a pipe
 
@@ -54,10 +57,10 @@ class Lines:
         if not self._is_shown or now - self._said < self._every_s or summary.done == summary.total:
             return
         self._said = now
-        failed = f", {summary.failed} of them failed" if summary.failed else ""
-        left_s = (now - self._started) / summary.made * (summary.total - summary.done) if summary.made else None
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        left_s = (now - self._started) / summary.made * (summary.to_make - summary.made) if summary.made else None
         left = "" if left_s is None else f"; about {output.show_seconds(left_s)} left"
-        output.say(f"{summary.done} of {summary.total} clips{failed}{left}", style="dim")
+        output.say(f"{summary.made} of {summary.to_make} clips made{failed}{left}", style="dim")
 
 
 @click.command(cls=Command)
@@ -172,10 +175,18 @@ def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, together: in
     stop = Stop(is_line_shown=display.is_shown)
     lines = Lines(is_shown=is_shown and not display.is_shown)
 
+    begun, said = time.monotonic(), 0
+
     def watch(summary: Summary) -> None:
+        """Show how far it is, and in a long batch what failed."""
+        nonlocal said
+        if is_shown and time.monotonic() - begun > LONG_S:  # in a short one the end is soon enough
+            for line in summary.failures[said:MOST_TOLD]:
+                display.interrupt(partial(tell_failure, line))
+        said = len(summary.failures)
         lines(summary)
         of = f"{summary.failed} failed" if summary.failed else ""
-        display(Progress("batch", summary.done, summary.total, of=of))
+        display(Progress("batch", summary.made, summary.to_make, of=of))
 
     with stop, display:
         stop.arm()
@@ -184,6 +195,11 @@ def make(batch: Batch, survey: Survey, crew: Asked, ledger: Ledger, together: in
         left = f"{summary.total - summary.done} of {summary.total} clips are left"
         raise Cancelled(f"Stopped: {left}", hint="the same command goes on with them")
     return summary
+
+
+def tell_failure(line: Mapping[str, Any]) -> None:
+    """Say of which picture there is no clip, and why."""
+    output.say(f"{line['picture']}: {line['error']['message']}", kind="failed", style="bold red")
 
 
 def tell(summary: Summary, out: str, results: Path, took_s: float, asked: dict[str, Any]) -> None:
@@ -195,10 +211,10 @@ def tell(summary: Summary, out: str, results: Path, took_s: float, asked: dict[s
     elif summary.is_whole:
         output.answer(out)
     if not (asked["as_json"] or asked["quiet"]):
-        made = f"{summary.made} made, {summary.there} there before, {summary.failed} failed"
+        made = f"{summary.made} made, {summary.there} there already, {summary.failed} failed"
         output.say(f"{made} in {output.show_seconds(took_s)}; what came of each is in {results}", style="dim")
         for line in summary.failures[:MOST_TOLD]:
-            output.say(f"{line['picture']}: {line['error']['message']}", kind="failed", style="bold red")
+            tell_failure(line)
     if summary.trouble:
         raise BatchError(f"Stopped with {summary.total - summary.done} clips left: {summary.trouble}",
                          hint="the same command goes on with them")  # fmt: skip

@@ -6,7 +6,7 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,6 @@ from unstill.cli import options, output
 from unstill.cli.help import Command
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from unstill.jobs.files import Folder
     from unstill.jobs.records import Job
     from unstill.jobs.store import Store
@@ -59,7 +57,9 @@ def jobs(data: str | None, follow: str | None, cancel: str | None, retry: str | 
         output.answer_json({"jobs": found})
         return
     if sys.stdout.isatty():
-        output.print_parts(lay_out(found, folder))
+        for job in found:
+            for line in lay_out(job, folder):
+                output.answer(line)
         return
     for job in found:  # for programs: nothing is folded, and times are such as can be counted with
         took_s = measure_took(job)
@@ -68,17 +68,16 @@ def jobs(data: str | None, follow: str | None, cancel: str | None, retry: str | 
         output.answer("\t".join(" ".join(cell.split()) for cell in row))
 
 
-def lay_out(found: Sequence[Job], folder: Folder) -> Table:
-    """Put jobs into a table, for people."""
+def lay_out(job: Job, folder: Folder) -> Iterator[str]:
+    """Put a job into lines, for people: names that are to be copied stand whole."""
     from unstill.jobs.clock import read_time_s
 
-    table = output.new_table("id", "state", "", "asked", "took", "title", "clip or reason")
-    for job in found:
-        took_s = measure_took(job)
-        times = (output.show_ago(read_time_s() - job.created_s), "" if took_s is None else output.show_seconds(took_s))
-        row = (job.id, job.state, describe_progress(job), *times, job.title, describe_end(job, folder))
-        table.add_row(*map(output.escape, row))
-    return table
+    took_s = measure_took(job)
+    asked = f"asked {output.show_ago(read_time_s() - job.created_s)}"
+    took = "" if took_s is None else f"took {output.show_seconds(took_s)}"
+    yield "  ".join(filter(None, (job.id, f"{job.state} {describe_progress(job)}".strip(), asked, took, job.title)))
+    if end := describe_end(job, folder):
+        yield f"    {end}"
 
 
 def measure_took(job: Job) -> float | None:

@@ -29,7 +29,8 @@ def explain_mistake(error: click.ClickException) -> RequestError:
     if isinstance(error, click.exceptions.NoSuchCommand):
         return _explain_command(error.command_name, context)
     if isinstance(error, click.MissingParameter) and error.param is not None:
-        return RequestError(f"`{name}` needs a {error.param.make_metavar(context)}", hint=usage)
+        option = f"{min(error.param.opts, key=len)} " if isinstance(error.param, click.Option) else "a "
+        return RequestError(f"`{name}` needs {option}{error.param.make_metavar(context)}", hint=usage)
     return RequestError(" ".join(error.format_message().split()), hint=usage)
 
 

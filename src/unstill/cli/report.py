@@ -91,7 +91,11 @@ def draw_sheet(place: Path, frames: Any, words: tuple[str, str, str], judged: tu
 def describe_measures(found: Measures, play_fps: float) -> list[tuple[str, str]]:
     """Say row by row what was measured."""
     m = found
-    parts = [f"pan {m.pan_x_px:+z.1f}, {m.pan_y_px:+z.1f} px", f"zoom {m.zoom_percent:+z.2f} %", f"roll {m.roll_degrees:+z.2f}°"]
+    parts = [
+        f"pan {m.pan_x_px:+z.1f}, {m.pan_y_px:+z.1f} px",
+        f"zoom {m.zoom_percent:+z.2f} %",
+        f"roll {m.roll_degrees:+z.2f}°",
+    ]
     light = f"steps of {m.flicker_greys:.1f} grey levels, the largest {m.flash_greys:.1f}, {m.fade_greys:+z.2f} of them steady"
     kept = f"sharpness {m.sharpness:.0%}, contrast {m.contrast:.0%}, colour {m.saturation:.0%} of the first frame's"
     motion = f"{m.motion_px:.2f} ± {m.motion_spread_px:.2f} px/frame at 1024x576, {m.static_share:.0%} stands still"
