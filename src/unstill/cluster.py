@@ -108,7 +108,7 @@ def refuse_silence(address: str) -> None:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), LONGEST_CALL_S).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last of a name that no host can have
         raise MachineError(f"There is no cluster at {show(address)}: {error}", hint=MISSING) from None
 
 

@@ -75,7 +75,7 @@ def test_what_there_is_room_for_is_told_in_json(monkeypatch):
     assert look_at_cluster(Cluster("auto")) == Room(2, "cpu", {"num_cpus": 2})
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "127.0.0.1:99999"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "127.0.0.1:99999", "a..b:1"])
 def test_an_address_where_nobody_listens_is_refused_at_once(address):
     with pytest.raises(MachineError, match="no cluster at"):
         refuse_silence(address)
