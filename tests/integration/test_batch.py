@@ -15,11 +15,14 @@ from PIL import Image
 from unstill.batch.crew import Processes
 from unstill.batch.items import Wish
 from unstill.batch.ledger import Ledger, read_lines
+from unstill.batch.on_ray import Actors
 from unstill.batch.places import open_place
 from unstill.batch.run import run_batch
 from unstill.batch.schedule import News
 from unstill.batch.survey import Batch
 from unstill.cli import main
+from unstill.cluster import Cluster
+from unstill.errors import Cancelled
 from unstill.formats.frames import read_frames
 from unstill.jobs.files import hash_file
 
@@ -185,6 +188,13 @@ def test_a_worker_asked_for_a_missing_model_answers(tmp_path):
         told = crew.describe({"model": "pocket"})
         assert (told["name"], told["frames"]) == ("pocket", 25)
         assert crew.wait(0) == [News("ready", "cpu/0/1")]
+
+
+@pytest.mark.parametrize("crew", [Processes("clips", ["cpu"]), Actors(Cluster("here"), "clips")], ids=["processes", "actors"])
+def test_who_wants_to_stop_waits_for_no_worker(crew):
+    """All places of a cluster may be others' for hours."""
+    with pytest.raises(Cancelled, match="before a worker was ready"):
+        crew.describe({"model": "pocket"}, lambda: True)
 
 
 @pytest.mark.slow

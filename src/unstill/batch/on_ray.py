@@ -16,7 +16,7 @@ from typing import Any
 
 from unstill.artifacts import Progress
 from unstill.batch.items import Item, Model
-from unstill.batch.schedule import News
+from unstill.batch.schedule import News, Wants, heed, never
 from unstill.batch.sources import is_url
 from unstill.cluster import CONTROL, Cluster, Room, connect, count_room, refuse_none, start_actor
 from unstill.errors import Cancelled, MachineError
@@ -98,9 +98,10 @@ class Actors:
         """Count the workers that there are to be."""
         return len(self._actors) + len(self._vacant)
 
-    def describe(self, knobs: Mapping[str, Any]) -> Model:
+    def describe(self, knobs: Mapping[str, Any], wants_stop: Wants = never) -> Model:
         """Ask the first worker that is ready which model a request would run."""
         while True:
+            heed(wants_stop)
             ready = next((news.worker for news in self._early if news.kind == "ready" and news.worker in self._actors), None)
             if ready is None:
                 self._early += self._wait(1.0)
