@@ -239,6 +239,20 @@ def test_time_that_the_driver_itself_stood_still_is_no_silence_of_its_workers(tm
     assert killed
 
 
+def test_nor_of_its_actors(monkeypatch):
+    crew, killed, now = Actors(Cluster("here"), "clips"), [], [time.monotonic()]
+    crew._ray, crew._actors = SimpleNamespace(kill=killed.append), {"actor-1": "the actor"}
+    monkeypatch.setattr("unstill.batch.on_ray.time.monotonic", lambda: now[0])
+    crew._asked_at = crew._asked["actor-1"] = now[0]
+    for still_s in (3600, crew.silent_s - 1, crew.silent_s - 1):
+        now[0] += still_s
+        assert crew._look() == []
+    for _ in range(60):
+        now[0] += 2.1
+        crew._look()
+    assert killed == ["the actor"]
+
+
 @pytest.mark.slow
 def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, capsys):
     (photos / "a-broken.png").write_text("<svg/>")
