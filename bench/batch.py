@@ -56,7 +56,7 @@ class StandIn:
         self.model, self.place, self.first_s, self.first_own_s = model, place, 0.0, 0.0
         self._heard = deque([News("ready", "w")])
 
-    def describe(self, knobs: Any) -> Any:
+    def describe(self, knobs: Any, wants_stop: Any = None) -> Any:
         """Say which model runs."""
         return self.model
 
@@ -189,7 +189,7 @@ def time_ray(folder: Path) -> Iterator[Row]:
         actor = Idle
         started = 0.0
 
-        def describe(self, knobs: Any) -> Any:
+        def describe(self, knobs: Any, wants_stop: Any = None) -> Any:
             while not any(news.kind == "ready" for news in self._early):
                 self._early += self._wait(1.0)
             self.started, self.cpu = time.perf_counter(), time.process_time()

@@ -64,7 +64,7 @@ class Pretending:
             self._come(0.0, "ready", f"w{number}", 0)
         self._left = time.perf_counter()
 
-    def describe(self, knobs: object) -> dict[str, object]:
+    def describe(self, knobs: object, wants_stop: object = None) -> dict[str, object]:
         """Say which model runs."""
         return MODEL
 

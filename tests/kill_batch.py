@@ -25,6 +25,7 @@ os.environ.setdefault("RAY_raylet_heartbeat_period_milliseconds", "500")
 from PIL import Image
 from ray.cluster_utils import Cluster
 
+from ray_cluster import list_actors
 from unstill.batch.ledger import read_lines
 from unstill.errors import BatchError
 from unstill.formats.frames import read_frames
@@ -58,7 +59,7 @@ class Kills:
     def kill(self) -> None:
         self.kinds = self.kinds or self.dice.sample(["actor", "raylet", "driver"], 3)
         kind = self.kinds.pop()
-        if kind == "actor" and (actors := list_actors()):
+        if kind == "actor" and (actors := list_actors("Actor")):
             os.kill(self.dice.choice(actors), signal.SIGKILL)
         elif kind == "raylet":
             node = self.nodes.pop(self.dice.randrange(len(self.nodes)))
@@ -122,16 +123,6 @@ class Kills:
         if self.driver is not None and self.driver.poll() is None:
             self.driver.kill()
         self.cluster.shutdown()
-
-
-def list_actors() -> list[int]:
-    """Find the processes of our actors."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(b"ray::Actor"):
-                found.append(int(folder.name))
-    return found
 
 
 def main() -> None:

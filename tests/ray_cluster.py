@@ -9,9 +9,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 STORE_BYTES = 80 * 2**20
+
+
+def list_actors(kind: str) -> list[int]:
+    """Find the processes of actors on clusters that this process started; others on the machine are not ours to kill."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (place / "cmdline").read_bytes().startswith(f"ray::{kind}".encode()) and descends(int(place.name), os.getpid()):
+                found.append(int(place.name))
+    return found
+
+
+def descends(process: int, ancestor: int) -> bool:
+    """Say whether a process was started by another one, by one that this started, and so on."""
+    while process > 1 and process != ancestor:
+        stat = Path(f"/proc/{process}/stat").read_text(errors="replace")
+        process = int(stat.rpartition(")")[2].split()[1])  # after the name, which may hold anything: state and parent
+    return process == ancestor
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def refuse_silence(address: str) -> None:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), LONGEST_CALL_S).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last of a name that no host can have
         raise MachineError(f"There is no cluster at {show(address)}: {error}", hint=MISSING) from None
 
 
@@ -117,7 +117,10 @@ def asks_for_token(address: str) -> bool:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
     environment |= {MODE: "disabled", "HOME": os.devnull}
     words = [sys.executable, "-c", PROBE, address]
-    asked = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    try:
+        asked = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_JOIN_S)
+    except subprocess.TimeoutExpired:
+        return False
     return "asks for a token" in asked.stdout
 
 

@@ -63,7 +63,7 @@ class Walk:
     ) -> None:
         """Look at the picture and stand at the start, or after the step that is gone on from."""
         self.plan, self.image, self.engine = plan, image, engine
-        self.repairs: list[str] = []
+        self.repairs = [] if resume is None else list(resume.latents.repairs)
         draws = draws or draw(plan, engine)
         pixels = scale_pixels(image.canvas_HWC)
         self.encoded = _encode(pixels, draws, plan, engine, self.repairs)
@@ -158,7 +158,9 @@ def _widened(plan: Plan, engine: Engine, what: str, repairs: list[str]) -> Itera
         raise ResultError(f"{what[0].upper()}{what[1:]} is not finite", hint=CHECK_FILES)
     with engine.widened():
         yield
-    repairs.append(f"{what} was not finite in {plan.dtype} and was repeated in float32")
+    said = f"{what} was not finite in {plan.dtype} and was repeated in float32"
+    if said not in repairs:  # the picture's encoding is done again where a clip goes on
+        repairs.append(said)
 
 
 def _refuse(x: Tensor, what: str) -> None:

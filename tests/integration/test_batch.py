@@ -15,11 +15,14 @@ from PIL import Image
 from unstill.batch.crew import Processes
 from unstill.batch.items import Wish
 from unstill.batch.ledger import Ledger, read_lines
+from unstill.batch.on_ray import Actors
 from unstill.batch.places import open_place
 from unstill.batch.run import run_batch
 from unstill.batch.schedule import News
 from unstill.batch.survey import Batch
 from unstill.cli import main
+from unstill.cluster import Cluster
+from unstill.errors import Cancelled
 from unstill.formats.frames import read_frames
 from unstill.jobs.files import hash_file
 
@@ -187,6 +190,13 @@ def test_a_worker_asked_for_a_missing_model_answers(tmp_path):
         assert crew.wait(0) == [News("ready", "cpu/0/1")]
 
 
+@pytest.mark.parametrize("crew", [Processes("clips", ["cpu"]), Actors(Cluster("here"), "clips")], ids=["processes", "actors"])
+def test_who_wants_to_stop_waits_for_no_worker(crew):
+    """All places of a cluster may be others' for hours."""
+    with pytest.raises(Cancelled, match="before a worker was ready"):
+        crew.describe({"model": "pocket"}, lambda: True)
+
+
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, photos):
     """Stopped as by SIGSTOP it neither answers nor dies; a batch that waited for it would wait for ever."""
@@ -227,6 +237,20 @@ def test_time_that_the_driver_itself_stood_still_is_no_silence_of_its_workers(tm
         now[0] += 1
         crew._look()
     assert killed
+
+
+def test_nor_of_its_actors(monkeypatch):
+    crew, killed, now = Actors(Cluster("here"), "clips"), [], [time.monotonic()]
+    crew._ray, crew._actors = SimpleNamespace(kill=killed.append), {"actor-1": "the actor"}
+    monkeypatch.setattr("unstill.batch.on_ray.time.monotonic", lambda: now[0])
+    crew._asked_at = crew._asked["actor-1"] = now[0]
+    for still_s in (3600, crew.silent_s - 1, crew.silent_s - 1):
+        now[0] += still_s
+        assert crew._look() == []
+    for _ in range(60):
+        now[0] += 2.1
+        crew._look()
+    assert killed == ["the actor"]
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ HANGING = """
 import json, os, secrets, signal, sys
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), OMP_NUM_THREADS="1")
 from pathlib import Path
-from kill_batch import list_actors
+from ray_cluster import list_actors
 from unstill.batch.items import Wish
 from unstill.batch.ledger import Ledger, read_lines
 from unstill.batch.on_ray import Actors
@@ -63,7 +63,7 @@ class Hanging(Actors):
 
     def submit(self, worker, items):
         super().submit(worker, items)
-        if self.stopped is None and (actors := list_actors()):
+        if self.stopped is None and (actors := list_actors("Actor")):
             Hanging.stopped = actors[0]
             os.kill(actors[0], signal.SIGSTOP)
 

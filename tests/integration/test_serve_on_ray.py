@@ -3,13 +3,11 @@
 import importlib.util
 import os
 import signal
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from invariants import check_invariants
-from ray_cluster import opened
+from ray_cluster import list_actors, opened
 from served import wait_until
 from server import HARBOUR, Server, http, post, wait_for
 from unstill.cluster import Cluster
@@ -64,16 +62,6 @@ def order(folder, **knobs) -> Order:
     return Order({**KNOBS, **knobs}, folder.keep_picture(HARBOUR.read_bytes()), "harbour.jpg")
 
 
-def list_actors() -> set[int]:
-    """Find the processes of actors that have a job, or wait for one."""
-    found = set()
-    for place in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (place / "cmdline").read_bytes().startswith(b"ray::JobActor"):
-                found.add(int(place.name))
-    return found
-
-
 def is_sampling(store, id) -> bool:
     job = store.get(id)
     return job.stage == "sample" and job.progress > 0.08
@@ -101,7 +89,7 @@ def test_a_server_lets_a_cluster_make_its_clips(cluster, token, tmp_path):
     finally:
         code = server.stop()
     assert code == 0
-    wait_until(lambda: not list_actors(), "the actors' end")
+    wait_until(lambda: not list_actors("JobActor"), "the actors' end")
 
 
 def test_whoever_dies_or_hangs_its_job_is_made_all_the_same(workers, folder, store):
@@ -111,17 +99,17 @@ def test_whoever_dies_or_hangs_its_job_is_made_all_the_same(workers, folder, sto
     # An actor is killed.
     id = store.submit(order(folder, **LONG)).id
     wait_until(lambda: is_sampling(store, id), "some steps")
-    [actor] = list_actors()
+    [actor] = list_actors("JobActor")
     os.kill(actor, signal.SIGKILL)
     wait_until(lambda: not workers.is_alive, "its end is known")
     wait_until(lambda: store.get(id).attempts == 2, "another attempt")
 
     # It hangs.
     wait_until(lambda: is_sampling(store, id), "some steps")
-    [actor] = list_actors()
+    [actor] = list_actors("JobActor")
     os.kill(actor, signal.SIGSTOP)
     wait_until(lambda: store.get(id).attempts == 3, "one more")
-    wait_until(lambda: actor not in list_actors(), "its end")
+    wait_until(lambda: actor not in list_actors("JobActor"), "its end")
     wait_until(lambda: store.get(id).state == "completed", "its clip")
 
     # Whoever feeds it is killed, in the middle of another job.
@@ -137,14 +125,14 @@ def test_whoever_dies_or_hangs_its_job_is_made_all_the_same(workers, folder, sto
 def test_one_that_leaves_a_job_makes_the_next_and_gives_back_what_it_has_no_time_for(workers, runs, folder, store):
     id = store.submit(order(folder, **LONG, seed=3)).id
     wait_until(lambda: is_sampling(store, id), "some steps")
-    actors = list_actors()
+    actors = list_actors("JobActor")
     store.cancel(id)
     wait_until(lambda: store.get(id).state == "cancelled", "its end")
     bad = store.submit(Order(KNOBS, folder.keep_picture(b"<svg/>"), "bad.png")).id
     good = store.submit(order(folder)).id
     wait_until(lambda: store.get(good).state == "completed", "the next clip")
     assert (store.get(bad).state, store.get(bad).error["code"], store.get(bad).attempts) == ("failed", "bad_picture", 1)
-    assert list_actors() == actors
+    assert list_actors("JobActor") == actors
 
     last = store.submit(order(folder, **LONG, seed=4)).id
     wait_until(lambda: is_sampling(store, last), "some steps")
@@ -152,4 +140,4 @@ def test_one_that_leaves_a_job_makes_the_next_and_gives_back_what_it_has_no_time
     assert (store.get(last).state, store.get(last).attempts) == ("queued", 0)
     assert len(list(runs.glob("jobs/*-4/step.safetensors"))) == 1, "the next actor there goes on from it"
     check_invariants(folder, store, [id, bad, good, last])
-    wait_until(lambda: not list_actors(), "the actor's end")
+    wait_until(lambda: not list_actors("JobActor"), "the actor's end")

@@ -145,3 +145,21 @@ def test_of_clips_ordered_together_each_comes_to_its_own_end(ask, pictures, tmp_
     assert [again[number].get("found") for number in (1, 2, 3, 4)] == [True, True, None, True]
     assert again[1]["sha256"] == made[1]["sha256"]
     assert all(made[number]["seconds"] > 0 for number in made)
+
+
+def test_a_clip_that_is_made_holds_nothing_that_others_may_have_taken_since(ask, pictures, tmp_path):
+    """Its run is free as soon as it is published, while those that were ordered with it are still made."""
+    place = open_place(str(tmp_path / "clips"))
+    given = {name: value for name, value in ask(1).to_dict().items() if name not in ("seed", "device")}
+    expander = Expander(Wish({**given, "seed": 7}))
+    orders = [
+        item.to_order()
+        for number, picture in enumerate(pictures, 1)
+        for item in expander.expand(PictureRow(picture, str(number)), number)
+    ]
+    made = Maker(place, "cpu").make(orders)
+    assert next(made)[1]["error"] is None
+    other = Making(ask(7), pictures[0], runs=Runs(place.runs))
+    list(made)
+    assert other.run.folder.exists()
+    other.leave()

@@ -11,6 +11,7 @@ from unstill.cluster import (
     Cluster,
     Room,
     add_options,
+    asks_for_token,
     count_room,
     look_at_cluster,
     read_address,
@@ -75,7 +76,15 @@ def test_what_there_is_room_for_is_told_in_json(monkeypatch):
     assert look_at_cluster(Cluster("auto")) == Room(2, "cpu", {"num_cpus": 2})
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "127.0.0.1:99999"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "127.0.0.1:99999", "a..b:1"])
 def test_an_address_where_nobody_listens_is_refused_at_once(address):
     with pytest.raises(MachineError, match="no cluster at"):
         refuse_silence(address)
+
+
+def test_a_cluster_that_does_not_answer_one_without_a_token_is_not_taken_to_ask_for_one(monkeypatch):
+    real = subprocess.run
+    code = "import time; print('asks for a to', flush=True); time.sleep(600)"
+    monkeypatch.setattr("unstill.cluster.LONGEST_JOIN_S", 0.5)
+    monkeypatch.setattr(subprocess, "run", lambda words, **how: real([sys.executable, "-c", code], **how))
+    assert not asks_for_token("10.0.0.1:6379")

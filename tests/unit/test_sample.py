@@ -165,3 +165,25 @@ def test_one_clip_that_overflows_is_repaired_alone(scene, monkeypatch):
     assert "step 2" in steps[-1][1].latents.repairs[0]
     for one, two in zip(plain, steps[-1], strict=True):
         assert torch.allclose(one, two.latents.values_BFCHW, atol=1e-3)
+
+
+def test_what_was_repaired_is_told_of_a_clip_that_goes_on_from_there(scene, monkeypatch):
+    """As after a shared pass that breaks off."""
+    plan, image, engine = scene
+    half = replace(plan, dtype="fp16")  # in name: float32 has nothing wider to go to
+    run, encode, calls, encoded = engine._run_unet, engine.encode, [], []
+
+    def overflow(x, *told):
+        calls.append(len(x))
+        return run(x, *told) * (float("inf") if len(calls) == 1 else 1)
+
+    def overflow_first(pixels):
+        encoded.append(True)
+        return encode(pixels) * (float("inf") if len(encoded) % 2 else 1)
+
+    monkeypatch.setattr(engine, "_run_unet", overflow)
+    monkeypatch.setattr(engine, "encode", overflow_first)
+    begun = next(sample(half, image, engine))
+    *_, ended = sample(half, image, engine, resume=begun)
+    told = ended.latents.repairs
+    assert [words.partition(" was")[0] for words in told] == ["the picture's encoding", "step 1"]

@@ -18,7 +18,7 @@ from typing import Any
 
 import unstill
 from unstill.batch.items import Item, Model
-from unstill.batch.schedule import News
+from unstill.batch.schedule import News, Wants, heed, never
 from unstill.errors import MachineError, make_error
 from unstill.jobs.processors import share_processors
 
@@ -80,12 +80,14 @@ class Processes:
         """Count the workers that there are to be."""
         return len(self._posts)
 
-    def describe(self, knobs: Mapping[str, Any]) -> Model:
+    def describe(self, knobs: Mapping[str, Any], wants_stop: Wants = never) -> Model:
         """Ask the first worker that is ready which model a request would run."""
         while (post := self._find_ready()) is None:
+            heed(wants_stop)
             self._early += self._wait(LOOK_S)
         self._tell(post, {"describe": dict(knobs)})
         while True:
+            heed(wants_stop)
             self._look()
             try:
                 heard, name, told = self._heard.get(timeout=LOOK_S)
@@ -95,7 +97,7 @@ class Processes:
                 return dict(told["model"])
             self._early += self._understand(heard, name, told)
             if heard is post and told["kind"] == "gone":
-                return self.describe(knobs)
+                return self.describe(knobs, wants_stop)
 
     def _find_ready(self) -> Post | None:
         ready = {event.worker for event in self._early if event.kind == "ready"}

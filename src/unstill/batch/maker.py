@@ -132,7 +132,7 @@ class Piece:
         return {"stamp": self.stamp, "error": None, "seconds": round(self.took_s, 3), **self.outcome}
 
     def leave(self) -> None:
-        """Let go of what was begun."""
+        """Let go of what was begun and not made."""
         if self.making is not None:
             self.making.leave()
 
@@ -177,11 +177,12 @@ class Piece:
         from unstill.generate import generate
 
         self.maker.meant = self.order["model"]
-        if self.making is None:
+        making, self.making = self.making, None  # whichever way it ends, it lets go of its run: then others may have that
+        if making is None:
             request, data, made, runs = self._search
             clip = generate(request, data, made, watch=self.watch, load=self.maker.keep, runs=runs)
         else:
-            clip = self.making.make(self.maker.keep)
+            clip = making.make(self.maker.keep)
         assert clip.path is not None
         self._publish(clip, clip.path)
 

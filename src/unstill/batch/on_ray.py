@@ -16,7 +16,7 @@ from typing import Any
 
 from unstill.artifacts import Progress
 from unstill.batch.items import Item, Model
-from unstill.batch.schedule import News
+from unstill.batch.schedule import News, Wants, heed, never
 from unstill.batch.sources import is_url
 from unstill.cluster import CONTROL, Cluster, Room, connect, count_room, refuse_none, start_actor
 from unstill.errors import Cancelled, MachineError
@@ -80,6 +80,7 @@ class Actors:
         self._ready: set[str] = set()  # of the actors, those that have answered once
         self._asked: dict[str, float] = {}  # for a sign of life, when, and no answer yet
         self._asked_at = time.monotonic()
+        self._still_s = 0.0  # that this process itself stood still, which is no actor's silence
         self._vacant: list[float] = []  # when those are to be started that are missing
         self._born = self._deaths = 0
         self._looked, self._is_leaving = 0.0, False
@@ -98,9 +99,10 @@ class Actors:
         """Count the workers that there are to be."""
         return len(self._actors) + len(self._vacant)
 
-    def describe(self, knobs: Mapping[str, Any]) -> Model:
+    def describe(self, knobs: Mapping[str, Any], wants_stop: Wants = never) -> Model:
         """Ask the first worker that is ready which model a request would run."""
         while True:
+            heed(wants_stop)
             ready = next((news.worker for news in self._early if news.kind == "ready" and news.worker in self._actors), None)
             if ready is None:
                 self._early += self._wait(1.0)
@@ -171,13 +173,13 @@ class Actors:
 
         One that starts is not asked: it may wait for a place that others have.
         """
-        now = time.monotonic()
+        now = time.monotonic() - self._still_s
         since_s = now - self._asked_at
         if since_s < ASK_S:
             return []
-        self._asked_at = now
-        if since_s > self.silent_s:  # this process itself stood still
-            self._asked.update(dict.fromkeys(self._asked, now))
+        too_long_s = max(0.0, since_s - 2 * ASK_S)
+        self._still_s += too_long_s
+        self._asked_at = now = now - too_long_s
         silent = [name for name, when in list(self._asked.items()) if now - when > self.silent_s and name in self._actors]
         for name in self._ready & self._actors.keys() - self._asked.keys():
             self._asked[name] = now

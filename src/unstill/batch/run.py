@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from unstill.batch.items import Choice, Item, Model
 from unstill.batch.ledger import Ledger
-from unstill.batch.schedule import Crew, Dispatcher, Outcome, drive
+from unstill.batch.schedule import Crew, Dispatcher, Outcome, Wants, drive, never
 from unstill.batch.survey import Batch, Survey
 
 MOST_KEPT = 100  # failures that are kept to be told; all of them are in the file of results
@@ -24,8 +24,8 @@ class Asked(Crew, Protocol):
     def __len__(self) -> int:
         """Count the workers that there are to be."""
 
-    def describe(self, knobs: Mapping[str, Any]) -> Model:
-        """Say which model a request would run, or why none."""
+    def describe(self, knobs: Mapping[str, Any], wants_stop: Wants = never) -> Model:
+        """Say which model a request would run, or why none; waits for a worker, unless somebody wants to stop."""
 
 
 @dataclass
@@ -60,13 +60,13 @@ def run_batch(
     ledger: Ledger,
     *,
     watch: Callable[[Summary], None] = lambda summary: None,
-    wants_stop: Callable[[], bool] = lambda: False,
+    wants_stop: Wants = never,
     together: int | None = None,
 ) -> Summary:
     """Make what is not there yet; no more than `together` clips share a pass of the network, if that is said."""
     summary = Summary(survey.count)
     models: dict[Choice, Model] = {
-        choice: limit(crew.describe(asked.to_dict()), survey.count, len(crew), together)
+        choice: limit(crew.describe(asked.to_dict(), wants_stop), survey.count, len(crew), together)
         for choice, asked in survey.choices.items()
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from unstill.batch.items import Item
+from unstill.errors import Cancelled
 
 MOST_ATTEMPTS = 3
 MOST_ALIKE = 20  # failures in a row of one kind that is not the pictures': the rest would fail too
@@ -188,9 +189,21 @@ class Dispatcher:
 
 
 Note = Callable[[Item, Outcome], None]
+Wants = Callable[[], bool]
 
 
-def drive(scheduler: Dispatcher, crew: Crew, record: Note, wants_stop: Callable[[], bool] = lambda: False) -> None:
+def never() -> bool:
+    """Want no stop."""
+    return False
+
+
+def heed(wants_stop: Wants) -> None:
+    """End the wait for workers, which may be long where others have the place, if somebody wants that."""
+    if wants_stop():
+        raise Cancelled("Stopped before a worker was ready", hint="the same command begins again")
+
+
+def drive(scheduler: Dispatcher, crew: Crew, record: Note, wants_stop: Wants = never) -> None:
     """Hand out items until all have come to their end, or until somebody wants to stop."""
     is_leaving = False
     while not scheduler.is_over():

@@ -22,7 +22,7 @@ from typing import Any
 
 from unstill.artifacts import Progress
 from unstill.cluster import CONTROL, Cluster, Room, add_options, connect, count_room, read_options, start_actor
-from unstill.errors import Cancelled, LostClaim, UnstillError, WorkerLost, make_error
+from unstill.errors import Cancelled, DiskFull, LostClaim, UnstillError, WorkerLost, make_error
 from unstill.jobs.actor import JobActor
 from unstill.jobs.files import Folder, hash_file
 from unstill.jobs.records import Job, Output
@@ -82,8 +82,6 @@ class ActorWorker(Worker):
 
     def make(self, job: Job, hearing: Hearing) -> Output:
         """Let the actor make the clip, and write it under a name of its own."""
-        from unstill.jobs.stills import keep_stills
-
         made, stopped = self._order(job, hearing)
         if made is None:
             self.is_lost = True
@@ -93,11 +91,26 @@ class ActorWorker(Worker):
         if made["kind"] == "left" or isinstance(stopped, LostClaim):
             raise stopped or Cancelled("Stopped")
         hearing.note(Progress("write", 0, 1))
-        place = self.folder.place_output(made["suffix"])
-        self.folder.publish(place, made["clip"])
-        report = {**made["report"], **keep_stills(place, made["last"])}
         self.has_made = True
-        return Output(place.name, hash_file(place), place.stat().st_size, report)
+        while True:
+            try:
+                return self._keep_clip(made)
+            except DiskFull as error:  # the actor has let go of its steps: given back, all of the clip would be made again
+                self._wait_out(error)
+                hearing.heed()
+
+    def _keep_clip(self, made: dict[str, Any]) -> Output:
+        """Write a clip and its stills, all of them or nothing."""
+        from unstill.jobs.stills import keep_stills
+
+        place = self.folder.place_output(made["suffix"])
+        try:
+            self.folder.publish(place, made["clip"])
+            report = {**made["report"], **keep_stills(place, made["last"])}
+            return Output(place.name, hash_file(place), place.stat().st_size, report)
+        except DiskFull:
+            self.folder.remove_output(place.name)
+            raise
 
     def _order(self, job: Job, hearing: Hearing) -> tuple[dict[str, Any] | None, UnstillError | None]:
         """Give what the actor has made, nothing if it is lost, and why it was told to leave it, if it was."""
