@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +31,9 @@ STORE_BYTES = 100_000_000  # of Ray's own memory for objects, where we start it:
 MISSING = "`ray status` says whether it is there; its token is in RAY_AUTH_TOKEN or ~/.ray/auth_token"
 CONTROL = "control"  # calls that are heard while a clip is made
 LONGEST_CALL_S = 10.0  # until somebody answers at an address
-LONGEST_JOIN_S = 120.0  # to a cluster that answers; Ray itself may take longer
+LONGEST_JOIN_S = 30  # to a cluster that answers; Ray itself may take longer
+TOKEN = "it is in RAY_AUTH_TOKEN or ~/.ray/auth_token, the same on every machine"
+REFUSED = "InvalidAuthToken"  # in what Ray logs, again and again, where a token is another
 PROBE = """
 import sys
 from ray._raylet import GcsClient
@@ -93,7 +96,13 @@ def connect(cluster: Cluster) -> Any:
     try:
         ray.init(address=cluster.address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise MachineError(f"There is no cluster at {shown}: {' '.join(str(error).split())[:200]}", hint=MISSING) from None
+        why = " ".join(str(error).split())
+        if "no authentication token" in why:
+            raise RequestError(f"The cluster at {shown} asks for a token, and there is none here", hint=TOKEN) from None
+        if cluster.address == "auto":
+            hint = "--ray=10.0.0.1:6379 names one elsewhere, --ray as the last word starts Ray here"
+            raise MachineError("This machine is part of no Ray cluster", hint=hint) from None
+        raise MachineError(f"There is no cluster at {shown}: {why[:200]}", hint=MISSING) from None
     if not cluster.is_insecure and not asks_for_token(ray.get_runtime_context().gcs_address):
         ray.shutdown()
         raise RequestError(f"The cluster at {shown} asks for no token: whoever reaches it can run anything there",
@@ -144,14 +153,16 @@ def start_actor(ray: Any, kind: type, room: Room, *told: Any) -> Any:
     return made.remote(*told)
 
 
-def look_at_cluster(cluster: Cluster) -> Room:
+def look_at_cluster(cluster: Cluster, most_s: int = LONGEST_JOIN_S) -> Room:
     """Find out from a process of its own what a cluster has room for, or why it cannot be used; Ray is not imported here."""
-    words = [sys.executable, "-m", __name__, *cluster.to_words()]
+    words = [sys.executable, "-m", __name__, *cluster.to_words(), "--most-s", str(most_s)]
+    asked = subprocess.run(words, capture_output=True, text=True, check=False)
+    if REFUSED in asked.stderr:
+        raise RequestError(f"The cluster at {show(cluster.address)} refuses the token that is here", hint=TOKEN)
+    if asked.returncode == -signal.SIGALRM:
+        raise MachineError(f"There is no answer from a cluster at {show(cluster.address)}", hint=MISSING)
     try:
-        asked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=LONGEST_JOIN_S)
         told = json.loads(asked.stdout.splitlines()[-1])
-    except subprocess.TimeoutExpired:
-        raise MachineError(f"There is no answer from a cluster at {show(cluster.address)}", hint=MISSING) from None
     except (IndexError, ValueError):
         why = (asked.stderr.strip().splitlines() or ["no reason is given"])[-1]
         raise MachineError(f"The cluster at {show(cluster.address)} cannot be used: {show(why)}", hint=MISSING) from None
@@ -177,7 +188,11 @@ def main() -> None:
     """Join a cluster, say what it has room for, and leave."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    cluster = read_options(parser.parse_args())
+    parser.add_argument("--most-s", type=int, default=LONGEST_JOIN_S, help="until it is given up")
+    asked = parser.parse_args()
+    cluster = read_options(asked)
+    # Ray waits for ever where something else listens, and hears no Ctrl-C meanwhile.
+    signal.alarm(0 if cluster.address == HERE else asked.most_s)
     try:
         ray = connect(cluster)
         room = count_room(ray, cluster)

@@ -52,8 +52,9 @@ def share(makings: Sequence[Making], load: Load) -> None:
             walk(makings, ladder.engine)
     except Cancelled:
         raise
-    except UnstillError:
-        pass  # the trouble of one, which says so when it is made; the others are made
+    except UnstillError as error:  # of one, perhaps: it says so when it is made, and the others are made
+        for making in makings:
+            making.said.append(f"a shared pass of {len(makings)} clips broke off, and they went on one by one: {error.message}")
     except (RuntimeError, MemoryError) as error:
         if not is_memory(error):
             raise

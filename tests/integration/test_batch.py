@@ -230,6 +230,7 @@ def test_time_that_the_driver_itself_stood_still_is_no_silence_of_its_workers(tm
     now = [time.monotonic()]
     monkeypatch.setattr("unstill.batch.crew.time.monotonic", lambda: now[0])
     crew._looked_at = post.heard_at = now[0]
+    post.is_ready = True
     now[0] += 3600
     crew._look()
     assert not killed

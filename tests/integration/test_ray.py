@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,8 @@ from unstill.batch.on_ray import Actor
 from unstill.batch.places import open_place
 from unstill.batch.sources import PictureRow
 from unstill.cli import main
-from unstill.cluster import HERE, MODE, Cluster, connect
-from unstill.errors import RequestError
+from unstill.cluster import HERE, MODE, Cluster, connect, look_at_cluster
+from unstill.errors import MachineError, RequestError
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="ray is not installed")
@@ -135,6 +136,16 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
     with pytest.raises(RequestError, match="needs Ray") as caught:
         connect(Cluster(HERE))
     assert "unstill[ray]" in caught.value.hint
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_port_where_something_else_listens_is_no_cluster_and_is_not_waited_for(monkeypatch):
+    """Ray itself waits there for ever and hears no Ctrl-C."""
+    monkeypatch.setenv(MODE, "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    with socket.create_server(("127.0.0.1", 0)) as line, pytest.raises(MachineError, match="no answer"):
+        look_at_cluster(Cluster(f"127.0.0.1:{line.getsockname()[1]}"), most_s=10)
 
 
 @needs_ray

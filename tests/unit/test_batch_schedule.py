@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -121,6 +122,14 @@ def test_items_of_one_kind_are_ordered_together_and_others_apart():
     crew = Fakes(1)
     run(10, crew, together=4, kinds=2)
     assert crew.orders == [[1, 2, 3, 4], [5], [6, 7, 8, 9], [10]]
+
+
+def test_items_of_a_grid_which_come_in_turns_are_ordered_together_too():
+    crew, ended = Fakes(1), []
+    items = (replace(item, knobs={"motion": item.number % 2}) for item in make_items(10, together=4))
+    drive(Dispatcher(items, 1), crew, lambda item, outcome: ended.append(item.number))
+    assert crew.orders == [[1, 3, 5, 7], [2, 4, 6, 8], [9], [10]]
+    assert sorted(ended) == list(range(1, 11))
 
 
 def test_what_comes_too_late_is_not_heard():

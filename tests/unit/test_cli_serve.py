@@ -27,7 +27,7 @@ def test_one_process_feeds_a_cluster(monkeypatch):
     assert duty.words[:3] == ("unstill.jobs.on_ray", "--ray", "10.0.0.1:6379")
     assert {"--workers", "2", "--insecure-cluster"} < set(duty.words)
     assert not duty.computes
-    assert "4 on cuda" in told
+    assert "4 clips at a time, on cuda" in told
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,18 @@ def test_a_process_that_says_nothing_is_an_error_too(code, words, monkeypatch):
         look_at_cluster(Cluster("auto"))
 
 
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [("import os, signal; os.kill(os.getpid(), signal.SIGALRM)", MachineError, "no answer"),
+     ("import sys; sys.exit('Unauthenticated: InvalidAuthToken: it is another')", RequestError, "refuses the token")],
+)  # fmt: skip
+def test_a_cluster_that_does_not_let_one_in_is_named_as_that(code, kind, words, monkeypatch):
+    real = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda told, **how: real([sys.executable, "-c", code], **how))
+    with pytest.raises(kind, match=words):
+        look_at_cluster(Cluster("10.0.0.1:6379"))
+
+
 def test_what_there_is_room_for_is_told_in_json(monkeypatch):
     told = json.dumps({"count": 2, "device": "cpu", "needs": {"num_cpus": 2}})
     real = subprocess.run

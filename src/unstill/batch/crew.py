@@ -26,7 +26,7 @@ MOST_DEATHS = 5  # one after the other, with nothing made in between, until a de
 GRACE_S = 5.0  # for a worker with nothing to do to end
 LONGEST_PAUSE_S = 30.0  # before a worker that dies at once is started again
 SILENT_S = 60.0  # without a sign of life until a worker is held to hang; it gives one every second
-LONGEST_START_S = 120.0  # until the first: Python may come from a cold disk
+LONGEST_START_S = 120.0  # while it starts: Python and torch may come from a cold disk, which stops all threads
 LOOK_S = 1.0  # between two looks while something else is waited for
 
 
@@ -40,7 +40,8 @@ class Post:
     started: int = 0
     deaths: int = 0
     not_before: float = 0.0
-    heard_at: float = 0.0  # the last sign of life, or when the first is due
+    heard_at: float = 0.0  # the last sign of life
+    is_ready: bool = False
     is_silent: bool = False  # was killed, as it gave none
 
 
@@ -151,7 +152,7 @@ class Processes:
 
     def _start(self, post: Post) -> None:
         post.started += 1
-        post.is_silent, post.heard_at = False, time.monotonic() + max(0.0, LONGEST_START_S - self._silent_s)
+        post.is_silent, post.is_ready, post.heard_at = False, False, time.monotonic()
         post.name = f"{post.device}/{self._posts.index(post)}/{post.started}"
         words = [sys.executable, "-m", "unstill.batch.worker", self._place, "--device", post.device]
         words += ["--parent", str(os.getpid())]
@@ -172,6 +173,7 @@ class Processes:
                 post.heard_at = time.monotonic()
             with suppress(ValueError):  # half a line, of one that was killed
                 told = json.loads(line)
+                post.is_ready = post.is_ready or told["kind"] == "ready"
                 if told["kind"] != "alive":
                     self._heard.put((post, name, told))
         self._heard.put((post, name, {"kind": "gone", "reason": describe_end(process.wait())}))
@@ -190,7 +192,8 @@ class Processes:
         stood_still_s, self._looked_at = max(0.0, now - self._looked_at - 2 * LOOK_S), now
         for post in self._posts:
             post.heard_at += stood_still_s
-            if post.process is not None and now - post.heard_at > self._silent_s:
+            most_s = self._silent_s if post.is_ready else max(self._silent_s, LONGEST_START_S)
+            if post.process is not None and now - post.heard_at > most_s:
                 post.is_silent = True
                 post.process.kill()
 

@@ -36,6 +36,7 @@ class Foresight:
     clip_s: float
     clip_bytes: int
     device_bytes: int | None
+    together: int  # clips that may share a pass
     start_s: float  # that a worker needs before its first clip
     source: str  # how that is known
 
@@ -58,6 +59,7 @@ class Looked:
 def foresee_clip(plan: Plan, suffix: str) -> Foresight:
     """Estimate one clip from its plan."""
     from unstill.memory.pace import estimate_s
+    from unstill.takes import is_asked
 
     pixels = plan.frames * plan.clip_size.area_px
     is_pocket = plan.model.layout == "bundled"
@@ -66,6 +68,7 @@ def foresee_clip(plan: Plan, suffix: str) -> Foresight:
         of_pocket_s if is_pocket else estimate_s(plan),
         round(BYTES_A_PIXEL[suffix] * pixels),
         plan.rung.peak_bytes,
+        1 if is_asked(plan.request) else plan.together,
         POCKET_START_S if is_pocket else START_S,
         "foreseen for the first picture",
     )

@@ -18,7 +18,7 @@ from unstill.artifacts import Progress
 from unstill.batch.items import Item, Model
 from unstill.batch.schedule import News, Wants, heed, never
 from unstill.batch.sources import is_url
-from unstill.cluster import CONTROL, Cluster, Room, connect, count_room, refuse_none, start_actor
+from unstill.cluster import CONTROL, HERE, Cluster, Room, connect, count_room, look_at_cluster, refuse_none, start_actor
 from unstill.errors import Cancelled, MachineError
 from unstill.jobs.processors import choose_waiting
 
@@ -88,6 +88,8 @@ class Actors:
         self._room: Room
 
     def __enter__(self) -> Actors:
+        if self._cluster.address != HERE:
+            look_at_cluster(self._cluster)  # in a process that can be ended: one that waits for Ray cannot
         self._ray = connect(self._cluster)
         self._grow()
         return self

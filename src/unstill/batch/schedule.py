@@ -16,6 +16,7 @@ from unstill.errors import Cancelled
 MOST_ATTEMPTS = 3
 MOST_ALIKE = 20  # failures in a row of one kind that is not the pictures': the rest would fail too
 OF_ITS_OWN = {"bad_picture", "bad_request"}  # errors that tell nothing of the next item
+MOST_AHEAD = 64  # items that are looked through for some that go together: a grid's come in turns
 LOOK_S = 0.25  # how long is waited for workers before looking whether somebody wants to stop
 
 Outcome = Mapping[str, Any]  # what a worker says of an item: a record, or `error` with a code
@@ -38,7 +39,7 @@ class Crew(Protocol):
     depth: int  # orders that a worker may have at a time
 
     def submit(self, worker: str, items: Sequence[Item]) -> None:
-        """list[Task] a worker to make items, together if it can; never waits."""
+        """Order a worker to make items, together if it can; never waits."""
 
     def wait(self, most_s: float) -> list[News]:
         """Wait until something happens, but no longer than this."""
@@ -62,7 +63,7 @@ class Dispatcher:
     def __init__(self, items: Iterator[Item], depth: int) -> None:
         self._items, self._depth = items, depth
         self._again: deque[Task] = deque()
-        self._next: Item | None = None  # drawn, but not handed out with those before
+        self._ahead: deque[Item] = deque()  # drawn, but not of the kind of those before
         self._flight: dict[str, deque[list[Task]]] = {}  # by worker, the one under way first
         self._idle: deque[str] = deque()  # workers with nothing to do
         self._spare: deque[str] = deque()  # workers that may have one more, once for each
@@ -72,7 +73,7 @@ class Dispatcher:
 
     def is_over(self) -> bool:
         """Say whether nothing is under way and nothing is to come."""
-        return not self._under_way and (self.is_stopping or not (self._has_more or self._next or self._again))
+        return not self._under_way and (self.is_stopping or not (self._has_more or self._ahead or self._again))
 
     @property
     def under_way(self) -> int:
@@ -122,20 +123,23 @@ class Dispatcher:
         return None
 
     def _draw(self) -> list[Task]:
-        """Draw the next item, with those after it that go with it."""
-        order: list[Task] = []
-        while not order or len(order) < order[0].item.together:
-            item, self._next = self._next, None
-            if item is None:
-                item = next(self._items, None) if self._has_more else None
-                self._has_more = item is not None
-            if item is None:
-                break
-            if order and not item.goes_with(order[0].item):
-                self._next = item
-                break
-            order.append(Task(item))
-        return order
+        """Draw the next item, with others that go with it: those that were passed over first."""
+        first = self._ahead.popleft() if self._ahead else self._pull()
+        if first is None:
+            return []
+        order = [first]
+        for item in list(self._ahead):
+            if len(order) < first.together and item.goes_with(first):
+                self._ahead.remove(item)
+                order.append(item)
+        while len(order) < first.together and len(self._ahead) < MOST_AHEAD and (drawn := self._pull()) is not None:
+            (order if drawn.goes_with(first) else self._ahead).append(drawn)
+        return [Task(item) for item in order]
+
+    def _pull(self) -> Item | None:
+        item = next(self._items, None) if self._has_more else None
+        self._has_more = item is not None
+        return item
 
     def _take(self, event: News) -> Task | None:
         """Take an item off its worker; one that the worker has not any more comes too late."""

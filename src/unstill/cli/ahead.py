@@ -35,7 +35,7 @@ def tell_ahead(batch: Batch, survey: Survey, results: Path, means: Means, *, as_
         there = count_there(batch, survey, Diary(results, batch.out), means.devices[0])
     broken = round(survey.count * (1 - looked.share))
     count = max(0, survey.count - there - broken)
-    together = limit({"together": plan.together}, survey.count, workers, means.together)["together"]
+    together = limit({"together": one.together}, survey.count, workers, means.together)["together"]
     whole_s = one.start_s + clip_s * math.ceil(count / (1 if means.is_cluster else len(means.devices)))
     told: dict[str, Any] = {
         "clips": survey.count, "there": there, "to_make": count,

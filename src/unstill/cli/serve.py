@@ -115,7 +115,8 @@ def choose_duties(devices: tuple[str, ...], asked: Mapping[str, Any]) -> tuple[d
         raise RequestError("--device is of this machine, and --ray lets a cluster make the clips", hint="leave one of them out")
     cluster = options.read_cluster(asked)
     room = look_at_cluster(cluster)
-    return give_cluster(cluster), f"a Ray cluster with room for {room.count} on {room.device}"
+    clips = "one clip" if room.count == 1 else f"{room.count} clips"
+    return give_cluster(cluster), f"a Ray cluster with room for {clips} at a time, on {room.device}"
 
 
 def show_url(host: str, line: socket.socket) -> str:

@@ -10,6 +10,7 @@ moment, and its actors end with it. It does not know HTTP, nor how clips are mad
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -162,9 +163,11 @@ class Fleet:
         self.leaves = False
         self._store = Store(folder.store)  # one for all: each of many would wait for the others
         self._workers: dict[str, ActorWorker] = {}
+        self._left: list[threading.Thread] = []  # of actors that are lost
         self._vacant: list[float] = []  # when those are to be started that are missing
         self._born = self._deaths = 0
         self._looked_at: float | None = None
+        self._lacks_since: float | None = None  # when there was no actor, if there is none
         self._room: Room
 
     @property
@@ -174,13 +177,19 @@ class Fleet:
 
     def run(self) -> None:
         """Keep an actor at work wherever there is room, until told to leave and every job is given back."""
-        while not self.is_leaving or any(worker.thread.is_alive() for worker in self._workers.values()):
+        while not self.is_leaving or any(thread.is_alive() for thread in self._list_threads()):
             if not self.is_leaving:
                 self._grow()
             for name in list(self._workers):
                 self._tend(name)
+            self._tell_vacancy()
             self._sign()
             time.sleep(ASK_S)
+
+    def _list_threads(self) -> list[threading.Thread]:
+        """List threads that may have a job, those of lost actors too, until they have given it back."""
+        self._left = [thread for thread in self._left if thread.is_alive()]
+        return [*self._left, *(worker.thread for worker in self._workers.values())]
 
     def _tend(self, name: str) -> None:
         """Look after one actor and its worker."""
@@ -198,6 +207,7 @@ class Fleet:
         """Do without an actor, and have another in its place: later each time, where none makes anything."""
         worker = self._workers.pop(name)
         worker.is_lost = True
+        self._left.append(worker.thread)
         self._ray.kill(worker.actor)  # one that cannot be reached may live
         self._deaths = 1 if worker.has_made else self._deaths + 1
         self._vacant.append(time.monotonic() + min(LONGEST_PAUSE_S, 0.2 * 2 ** min(self._deaths, 12)))
@@ -220,6 +230,17 @@ class Fleet:
         name = f"actor-{self._born}"
         actor = start_actor(self._ray, JobActor, self._room, self._room.device)
         self._workers[name] = ActorWorker(self._ray, actor, name, self._folder, self._lease_s, self._parent, self._store)
+
+    def _tell_vacancy(self) -> None:
+        """Say once when no actor has found a place for long: others may have them all."""
+        now = time.monotonic()
+        if any(worker.is_ready for worker in self._workers.values()):
+            self._lacks_since = None
+        elif self._lacks_since is None:
+            self._lacks_since = now
+        elif now - self._lacks_since > LOOK_S:
+            self._lacks_since = math.inf
+            print(f"{NAME}: no actor has a place on the cluster; jobs wait", file=sys.stderr, flush=True)
 
     def _sign(self) -> None:
         """Give a sign of life, and say whether any actor is there."""
