@@ -141,6 +141,11 @@ def test_of_clips_ordered_together_each_comes_to_its_own_end(ask, pictures, tmp_
         1: None, 2: None, 3: "bad_picture", 4: None
     }  # fmt: skip
     assert [made[number]["together"] for number in (1, 2, 4)] == [3, 3, 3]
+    twin = {**orders[0], "number": 5, "output": "twin.mp4"}
+    fresh = [{**order, "settings": f"{order['settings'][:-1]}x"} for order in (orders[0], twin)]
+    both = dict(maker.make(fresh))
+    assert [both[number]["found"] for number in (1, 5)] == [False, True], "one clip under two names is made once"
+    assert both[1]["sha256"] == both[5]["sha256"]
     again = dict(maker.make(orders))
     assert [again[number].get("found") for number in (1, 2, 3, 4)] == [True, True, None, True]
     assert again[1]["sha256"] == made[1]["sha256"]

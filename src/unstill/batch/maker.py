@@ -56,10 +56,10 @@ class Maker:
 
         Give the number of each with its record, or with why there is none, as it ends. Only stopping is raised.
         """
-        made = [Piece(self, order, watch) for order in orders]
+        made, keys = [Piece(self, order, watch) for order in orders], set[str]()
         try:
             for one in made:
-                one.begin()
+                one.begin(keys)
             self._share([one for one in made if one.outcome is None])
             for one in made:
                 if one.outcome is None:
@@ -104,19 +104,22 @@ class Piece:
         self.maker, self.order, self.watch, self.number = maker, order, watch, int(order["number"])
         self.outcome: dict[str, Any] | None = None
         self.making: Making | None = None
-        self.took_s, self._since = 0.0, 0.0
+        self.took_s, self._since, self._is_twin = 0.0, 0.0, False
         self._key, self._heard = "", list[str]()
 
-    def begin(self) -> None:
-        """Read the picture and plan the clip, unless it is there already."""
+    def begin(self, keys: set[str]) -> None:
+        """Read the picture and plan the clip, unless it is there already, or will be: `keys` are those of others."""
         self.stamp = stamp_picture(self.order["picture"])  # before it is read: one that is changed meanwhile is another
         with self._attempt():
-            self._begin()
+            self._begin(keys)
 
     def end(self) -> None:
         """Make what is left to make, and publish it."""
         with self._attempt():
-            self._end()
+            if self._is_twin:
+                self._begin(set())  # by now it is there, unless that failed
+            if self.outcome is None:
+                self._end()
 
     def fail(self, error: Exception) -> None:
         """Note why there is no clip."""
@@ -150,7 +153,7 @@ class Piece:
         self._heard += [str(one.message) for one in heard if issubclass(one.category, UserWarning)]
         self.took_s += time.perf_counter() - self._since
 
-    def _begin(self) -> None:
+    def _begin(self, keys: set[str]) -> None:
         from unstill.generate import Making
         from unstill.request import Request
         from unstill.runs import Runs
@@ -164,6 +167,10 @@ class Piece:
         if found is not None:
             self.outcome = {**{name: found.get(name) for name in OF_A_RECORD}, "found": True}
             return
+        self._is_twin = self._key in keys and not order["again"]
+        if self._is_twin:
+            return
+        keys.add(self._key)
         request = Request.from_mapping(order["knobs"]).replace(device=self.maker.device)
         made = place.aside(Path(order["output"]).suffix)
         runs = None if place.runs is None else Runs(place.runs)
