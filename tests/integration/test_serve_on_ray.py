@@ -23,9 +23,9 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
 ]
 KNOBS = {"model": "pocket", "size": "64x64", "frames": 3, "steps": 2, "seed": 1, "look": False, "measure": False}
-LONG = {"steps": 40}  # some seconds, however quick the machine
+LONG = {"steps": 30}  # some seconds, however quick the machine
 TOKEN = "0123456789abcdef" * 2
-LEASE_S = 10.0
+LEASE_S = 6.0
 
 
 @pytest.fixture(scope="module")

@@ -129,9 +129,8 @@ def test_of_clips_ordered_together_each_comes_to_its_own_end(ask, pictures, tmp_
     maker = Maker(open_place(str(tmp_path / "clips")), "cpu")
     given = {name: value for name, value in ask(1).to_dict().items() if name not in ("seed", "device")}
     expander = Expander(Wish(given))
-    rows = [
-        PictureRow(picture, f"{place}") for place, picture in enumerate([*pictures, str(tmp_path / "bad.png"), pictures[0]])
-    ]
+    rows = [PictureRow(picture, f"{place}") for place, picture in enumerate([*pictures, str(tmp_path / "bad.png")])]
+    rows.append(PictureRow(pictures[0], "3", {"seed": 9}))
     list(expander.expand(rows[0], 1))
     models = {choice: maker.describe(request.to_dict()) for choice, request in expander.choices.items()}
     assert {model["together"] for model in models.values()} == {4}
@@ -141,11 +140,10 @@ def test_of_clips_ordered_together_each_comes_to_its_own_end(ask, pictures, tmp_
         1: None, 2: None, 3: "bad_picture", 4: None
     }  # fmt: skip
     assert [made[number]["together"] for number in (1, 2, 4)] == [3, 3, 3]
-    twin = {**orders[0], "number": 5, "output": "twin.mp4"}
-    fresh = [{**order, "settings": f"{order['settings'][:-1]}x"} for order in (orders[0], twin)]
-    both = dict(maker.make(fresh))
-    assert [both[number]["found"] for number in (1, 5)] == [False, True], "one clip under two names is made once"
-    assert both[1]["sha256"] == both[5]["sha256"]
+    twins = [{**orders[0], "number": number, "output": f"{number}.mp4", "settings": "another"} for number in (5, 6)]
+    both = dict(maker.make(twins))
+    assert [both[number]["found"] for number in (5, 6)] == [False, True], "one clip under two names is made once"
+    assert both[5]["sha256"] == both[6]["sha256"]
     again = dict(maker.make(orders))
     assert [again[number].get("found") for number in (1, 2, 3, 4)] == [True, True, None, True]
     assert again[1]["sha256"] == made[1]["sha256"]
