@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 from unstill.batch.foresight import Looked
+from unstill.batch.items import Wish
+from unstill.batch.ledger import Ledger
 from unstill.batch.run import Summary
+from unstill.batch.schedule import News
+from unstill.batch.survey import Batch
 from unstill.cli import serve
 from unstill.cli.ahead import describe_pictures, free_room
-from unstill.cli.batch import Lines, Means, find_devices, tell
+from unstill.cli.batch import Lines, Means, find_devices, make, tell
 from unstill.errors import BatchError, RequestError
 
 QUIET = {"as_json": False, "quiet": False}
@@ -79,3 +83,28 @@ def test_lines_say_how_far_it_is_now_and_then_and_the_end_is_told_by_others(caps
 )  # fmt: skip
 def test_what_a_batch_runs_on_is_said(means, words):
     assert str(means) == words
+
+
+@pytest.mark.parametrize(("long_s", "is_told"), [(-1.0, True), (1e6, False)])
+def test_in_a_long_batch_failures_are_told_as_they_come(tmp_path, capsys, monkeypatch, long_s, is_told):
+    class Refusing:
+        """A crew on whose machine no model is."""
+
+        depth = 1
+
+        def __len__(self):
+            return 1
+
+        def describe(self, knobs, wants_stop):
+            return {"error": {"code": "model_missing", "message": "there is no such model"}}
+
+        def wait(self, most_s):
+            return [News("ready", "w")]
+
+    monkeypatch.setattr("unstill.cli.batch.LONG_S", long_s)
+    (tmp_path / "one.png").write_bytes(b"")
+    batch = Batch([str(tmp_path / "one.png")], Wish(), tmp_path)
+    with Ledger(tmp_path / "results.jsonl", tmp_path) as ledger:
+        summary = make(batch, batch.look(), Refusing(), ledger, None, is_shown=True)
+    assert summary.failed == 1
+    assert ("one.png: there is no such model" in capsys.readouterr().err) is is_told

@@ -73,10 +73,10 @@ class Maker:
         """Sample together what can be."""
         from unstill.together import gather, share
 
-        by_shot = {one.making: one for one in made if one.making is not None}
-        for group in gather(by_shot):
+        by_making = {one.making: one for one in made if one.making is not None}
+        for group in gather(by_making):
             start = time.perf_counter()
-            several = [by_shot[making] for making in group]
+            several = [by_making[making] for making in group]
             self.meant = several[0].order["model"]
             try:
                 share(group, self.keep)
