@@ -3,8 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
+TESTS := $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: help demo test thorough check format bench soak docs clean
+.PHONY: help demo check types quick test thorough coverage format bench soak docs clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
@@ -18,17 +19,25 @@ help:  ## list the targets
 demo: .venv/ready  ## animate a picture of examples/ and say where the clip is
 	@$(RUN) examples/demo.py $(PICTURE)
 
-test: .venv/ready  ## everything that needs no GPU, under ten minutes on two cores
-	$(RUN) -m pytest -n 2 --dist worksteal
-
-thorough: .venv/ready  ## what takes long and shows what shorter tests show too
-	$(RUN) -m pytest -n 2 --dist worksteal -m thorough
-
-check: .venv/ready  ## lint, format, types, layers, fast tests, under a minute
+check: .venv/ready  ## lint, types, layers, unit and contract tests; 45 seconds
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory -j2 types quick
+
+types:
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(RUN) -m pytest tests/unit tests/contract -n 2 -m 'not slow and not gpu and not browser and not thorough'
+
+quick:
+	@$(TESTS) tests/unit tests/contract -m 'not slow and not gpu and not browser and not thorough'
+
+test: .venv/ready  ## everything a change could break and that needs no GPU; 6 minutes on two cores
+	@$(TESTS)
+
+thorough: .venv/ready  ## all of that, and long runs: kills at random, fault matrices, clusters, compiling; an hour
+	@$(TESTS) -m 'not gpu'
+
+coverage: .venv/ready  ## branch coverage of `make test`, processes that tests start included
+	@$(TESTS) --cov --cov-report=term --cov-report=json:build/coverage.json
 
 format: .venv/ready  ## put the code in order
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
