@@ -26,7 +26,7 @@ from unstill.errors import Cancelled
 from unstill.formats.frames import read_frames
 from unstill.jobs.files import hash_file
 
-SMALL = ["--model", "pocket", "--size", "64x64", "--frames", "3", "--steps", "2", "--no-look", "--no-measure"]
+SMALL = ["--size", "64x64", "--frames", "3", "--steps", "2", "--no-look", "--no-measure"]
 MOST_S = 300.0
 
 
@@ -40,10 +40,10 @@ def photos(tmp_path, photo):
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch, tmp_path):
-    """One thread for each worker, and no configuration."""
+def surroundings(monkeypatch, tmp_path, miniature):
+    """One thread for each worker, and a model whose steps cost next to nothing."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (tmp_path / "config.toml").touch()
+    (tmp_path / "config.toml").write_text(f"[animate]\nmodel = {json.dumps(str(miniature))}\n")
     monkeypatch.setenv("UNSTILL_CONFIG", str(tmp_path / "config.toml"))
 
 
@@ -114,7 +114,7 @@ def test_pictures_become_clips_once_and_a_broken_one_fails_alone(tmp_path, photo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_ctrl_c_and_sigterm_end_after_the_step_and_the_same_command_goes_on(tmp_path, photos, number):
     manifest = tmp_path / "shots.csv"
     manifest.write_text("picture,seed,name\n" + "".join(f"{photos}/one.png,{seed},{seed}\n" for seed in range(4)))
@@ -198,7 +198,7 @@ def test_who_wants_to_stop_waits_for_no_worker(crew):
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, photos):
+def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, photos, miniature):
     """Stopped as by SIGSTOP it neither answers nor dies; a batch that waited for it would wait for ever."""
     clips, stopped = tmp_path / "clips", []
     clips.mkdir()
@@ -210,7 +210,7 @@ def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_p
                 stopped.append(items[0].number)
                 os.kill(self._posts[0].process.pid, signal.SIGSTOP)
 
-    knobs = {"model": "pocket", "size": "64x64", "frames": 3, "steps": 2, "look": False, "measure": False}
+    knobs = {"model": str(miniature), "size": "64x64", "frames": 3, "steps": 2, "look": False, "measure": False}
     batch = Batch([str(photos)], Wish(knobs), clips)
     with Ledger(clips / "results.jsonl", clips) as ledger, Hanging(str(clips), ["cpu"], silent_s=4.0) as crew:
         summary = run_batch(batch, batch.look(), crew, ledger)
@@ -255,13 +255,13 @@ def test_nor_of_its_actors(monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, capsys):
+def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, miniature, capsys):
     (photos / "a-broken.png").write_text("<svg/>")
     clips = tmp_path / "clips"
     words = ["batch", str(photos), "-o", str(clips), *SMALL, "--takes", "2", "--grid", "motion=60,127", "--dry-run"]
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["clips"], told["model"], told["workers"]) == (16, "pocket", 1)
+    assert (told["clips"], told["model"], told["workers"]) == (16, miniature.name, 1)
     assert told["seconds"] > told["start_seconds"] > 0
     assert told["together"] == 1, "a CPU gains nothing by more"
     assert (told["pictures_looked_at"], told["pictures_broken"]) == (4, 1)
@@ -311,7 +311,7 @@ def test_clips_go_to_an_address_that_fsspec_knows(tmp_path, photos, monkeypatch)
 
 @pytest.mark.slow
 def test_motion_that_is_wanted_is_searched_for_each_picture(tmp_path, photos):
-    words = ["--model", "pocket", "--size", "64x64", "--frames", "3", "--steps", "2", "--no-look", "--want-motion", "subtle"]
+    words = ["--model", "pocket", "--size", "64x64", "--frames", "3", "--steps", "1", "--no-look", "--want-motion", "subtle"]
     assert main(["batch", str(photos / "one.png"), "-o", str(tmp_path / "clips"), *words, "-q"]) == 0
     [line] = read(tmp_path / "clips")
     assert line["error"] is None
