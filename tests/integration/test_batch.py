@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -28,6 +27,24 @@ from unstill.jobs.files import hash_file
 
 SMALL = ["--size", "64x64", "--frames", "3", "--steps", "2", "--no-look", "--no-measure"]
 MOST_S = 300.0
+
+PATIENT = """
+import sys, tomllib
+from pathlib import Path
+from unstill.batch.crew import Processes
+from unstill.batch.items import Wish
+from unstill.batch.ledger import Ledger
+from unstill.batch.run import run_batch
+from unstill.batch.survey import Batch
+
+clips = Path(sys.argv[2])
+clips.mkdir()
+model = tomllib.loads(Path(sys.argv[3]).read_text())["animate"]["model"]
+knobs = {"model": model, "size": "64x64", "frames": 3, "steps": 10, "takes": 4, "look": False, "measure": False}
+batch = Batch([sys.argv[1]], Wish(knobs), clips)
+with Ledger(clips / "results.jsonl", clips) as ledger, Processes(str(clips), ["cpu"], silent_s=4.0) as crew:
+    run_batch(batch, batch.look(), crew, ledger)
+"""
 
 
 @pytest.fixture
@@ -148,7 +165,7 @@ def test_a_batch_whose_processes_are_killed_loses_and_repeats_nothing(tmp_path, 
     wait_for(lambda: len(read(clips)) >= 3, "a clip of the next worker", batch)
     batch.kill()
     batch.communicate()
-    wait_for(lambda: not list_children_of_nobody(clips), "the end of its worker")
+    wait_for(lambda: not list_workers(clips), "the end of its worker")
     there = len(list(clips.glob("*.mp4")))
     assert main(["batch", str(manifest), "-o", str(clips), *SMALL, "-q"]) == 0
     lines = read(clips)
@@ -162,8 +179,8 @@ def list_children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def list_children_of_nobody(clips):
-    """Find workers of this folder that still run."""
+def list_workers(clips):
+    """Find the worker processes of this folder."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -208,7 +225,8 @@ def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_p
             super().submit(worker, items)
             if not stopped:
                 stopped.append(items[0].number)
-                os.kill(self._posts[0].process.pid, signal.SIGSTOP)
+                [process] = list_workers(clips)
+                os.kill(int(process), signal.SIGSTOP)
 
     knobs = {"model": str(miniature), "size": "64x64", "frames": 3, "steps": 2, "look": False, "measure": False}
     batch = Batch([str(photos)], Wish(knobs), clips)
@@ -222,36 +240,20 @@ def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_p
     check(clips, read(clips))
 
 
-def test_time_that_the_driver_itself_stood_still_is_no_silence_of_its_workers(tmp_path, monkeypatch):
-    """As after Ctrl-Z and `fg`, which stop all of them and let all go on."""
-    crew, killed = Processes(str(tmp_path), ["cpu"], silent_s=4.0), []
-    [post] = crew._posts
-    post.process = SimpleNamespace(kill=lambda: killed.append(True))
-    now = [time.monotonic()]
-    monkeypatch.setattr("unstill.batch.crew.time.monotonic", lambda: now[0])
-    crew._looked_at = post.heard_at = now[0]
-    post.is_ready = True
-    now[0] += 3600
-    crew._look()
-    assert not killed
-    for _ in range(5):
-        now[0] += 1
-        crew._look()
-    assert killed
-
-
-def test_nor_of_its_actors(monkeypatch):
-    crew, killed, now = Actors(Cluster("here"), "clips"), [], [time.monotonic()]
-    crew._ray, crew._actors = SimpleNamespace(kill=killed.append), {"actor-1": "the actor"}
-    monkeypatch.setattr("unstill.batch.on_ray.time.monotonic", lambda: now[0])
-    crew._asked_at = crew._asked["actor-1"] = now[0]
-    for still_s in (3600, crew.silent_s - 1, crew.silent_s - 1):
-        now[0] += still_s
-        assert crew._look() == []
-    for _ in range(60):
-        now[0] += 2.1
-        crew._look()
-    assert killed == ["the actor"]
+@pytest.mark.thorough("waits for eight seconds; the clock behind it has unit tests")
+def test_a_batch_that_is_stopped_for_long_and_continued_does_not_take_its_workers_for_hung(tmp_path, photos):
+    """As Ctrl-Z and `fg` do: everything stands still and goes on."""
+    clips = tmp_path / "clips"
+    driver = subprocess.Popen([sys.executable, "-c", PATIENT, str(photos), str(clips), os.environ["UNSTILL_CONFIG"]], start_new_session=True,
+                              stderr=subprocess.PIPE, text=True)  # fmt: skip
+    wait_for(lambda: len(read(clips)) >= 1, "the first clip", driver)
+    os.killpg(driver.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    wait_for(lambda: time.monotonic() - begun > 8, "twice the silence that a worker is allowed")
+    os.killpg(driver.pid, signal.SIGCONT)
+    said = driver.communicate(timeout=MOST_S)[1]
+    assert driver.returncode == 0, said
+    assert [line["attempts"] for line in read(clips)] == [1] * 12
 
 
 @pytest.mark.slow

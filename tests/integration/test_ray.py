@@ -24,8 +24,8 @@ from unstill.errors import MachineError, RequestError
 HAS_RAY = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="ray is not installed")
 TESTS = Path(__file__).parents[1]
-KNOBS = {"model": "pocket", "size": "64x64", "frames": 2, "steps": 1, "look": False, "measure": False}
-SMALL = ["--model", "pocket", "--size", "64x64", "--frames", "2", "--steps", "1", "--no-look", "--no-measure"]
+KNOBS = {"size": "64x64", "frames": 2, "steps": 1, "look": False, "measure": False}
+SMALL = ["--size", "64x64", "--frames", "2", "--steps", "1", "--no-look", "--no-measure"]
 MOST_S = 600.0
 
 OPEN_CLUSTER = """
@@ -78,26 +78,27 @@ print(json.dumps([crew.stopped, summary.made, [line["attempts"] for line in read
 
 
 @pytest.fixture
-def surroundings(tmp_path):
-    """A picture, and a configuration that sets nothing."""
-    (tmp_path / "config.toml").touch()
+def surroundings(tmp_path, miniature):
+    """A picture, and a model whose steps cost next to nothing."""
+    (tmp_path / "config.toml").write_text(f"[animate]\nmodel = {json.dumps(str(miniature))}\n")
     Image.open(TESTS.parent / "examples" / "harbour.jpg").resize((96, 64)).save(tmp_path / "one.png")
     return {**os.environ, "UNSTILL_CONFIG": str(tmp_path / "config.toml"), "OMP_NUM_THREADS": "1"}
 
 
-def order(tmp_path, place):
-    """Give an order as the driver makes it."""
-    expander, row = Expander(Wish(KNOBS)), PictureRow(str(tmp_path / "one.png"), "one")
+def order(tmp_path, place, model):
+    """Return an order as the driver makes it."""
+    knobs = {**KNOBS, "model": str(model)}
+    expander, row = Expander(Wish(knobs)), PictureRow(str(tmp_path / "one.png"), "one")
     list(expander.expand(row, 1))
-    model = Maker(open_place(place), "cpu").describe(KNOBS)
+    model = Maker(open_place(place), "cpu").describe(knobs)
     [item] = expander.expand(row, 1, dict.fromkeys(expander.choices, model))
     return item.to_order()
 
 
 @pytest.mark.slow
-def test_an_actor_makes_what_is_ordered_and_gives_back_what_it_has_no_time_for(tmp_path, surroundings):
+def test_an_actor_makes_what_is_ordered_and_gives_back_what_it_has_no_time_for(tmp_path, surroundings, miniature):
     place = str(tmp_path / "clips")
-    actor, told = Actor(place, "cpu"), order(tmp_path, place)
+    actor, told = Actor(place, "cpu"), order(tmp_path, place, miniature)
     assert actor.is_ready() is True
     made = actor.make([told])[1]
     assert (made["error"], made["found"]) == (None, False)
@@ -109,9 +110,9 @@ def test_an_actor_makes_what_is_ordered_and_gives_back_what_it_has_no_time_for(t
 
 
 @pytest.mark.slow
-def test_a_machine_with_other_weights_makes_nothing(tmp_path, surroundings):
+def test_a_machine_with_other_weights_makes_nothing(tmp_path, surroundings, miniature):
     place = str(tmp_path / "clips")
-    told = {**order(tmp_path, place), "model": "0" * 32}
+    told = {**order(tmp_path, place, miniature), "model": "0" * 32}
     assert Actor(place, "cpu").make([told])[1]["error"]["code"] == "model_error"
     assert not (tmp_path / "clips/one.mp4").exists()
 
@@ -145,7 +146,7 @@ def test_a_port_where_something_else_listens_is_no_cluster_and_is_not_waited_for
     monkeypatch.setenv(MODE, "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
     with socket.create_server(("127.0.0.1", 0)) as line, pytest.raises(MachineError, match="no answer"):
-        look_at_cluster(Cluster(f"127.0.0.1:{line.getsockname()[1]}"), most_s=10)
+        look_at_cluster(Cluster(f"127.0.0.1:{line.getsockname()[1]}"), most_s=2)
 
 
 @needs_ray
@@ -165,8 +166,9 @@ def test_a_cluster_without_a_token_is_refused_unless_it_is_wanted(tmp_path, surr
 
 @needs_ray
 @pytest.mark.slow
-def test_an_actor_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, surroundings):
-    words = [sys.executable, "-c", HANGING, str(tmp_path / "one.png"), str(tmp_path / "clips"), json.dumps(KNOBS)]
+def test_an_actor_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, surroundings, miniature):
+    knobs = json.dumps({**KNOBS, "model": str(miniature)})
+    words = [sys.executable, "-c", HANGING, str(tmp_path / "one.png"), str(tmp_path / "clips"), knobs]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=MOST_S, check=False,
                          env={**surroundings, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])})  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]

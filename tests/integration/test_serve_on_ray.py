@@ -63,8 +63,9 @@ def workers(cluster, token, folder, store):
 def order(folder, miniature):
     """Ask for a clip of a model whose steps take no time."""
 
-    def ask(picture=HARBOUR.read_bytes(), **knobs) -> Order:
-        return Order({**KNOBS, "model": str(miniature), **knobs}, folder.keep_picture(picture), "harbour.jpg")
+    def ask(picture: bytes | None = None, **knobs) -> Order:
+        kept = folder.keep_picture(HARBOUR.read_bytes() if picture is None else picture)
+        return Order({**KNOBS, "model": str(miniature), **knobs}, kept, "harbour.jpg")
 
     return ask
 

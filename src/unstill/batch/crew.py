@@ -18,6 +18,7 @@ from typing import Any
 
 import unstill
 from unstill.batch.items import Item, Model
+from unstill.batch.running_clock import RunningClock
 from unstill.batch.schedule import News, Wants, heed, never
 from unstill.errors import MachineError, make_error
 from unstill.jobs.processors import share_processors
@@ -40,7 +41,7 @@ class Post:
     started: int = 0
     deaths: int = 0
     not_before: float = 0.0
-    heard_at: float = 0.0  # the last sign of life
+    heard_at_s: float = 0.0  # the last sign of life, on the crew's clock
     is_ready: bool = False
     is_silent: bool = False  # was killed, as it gave none
 
@@ -57,7 +58,7 @@ class Processes:
         self._heard: queue.SimpleQueue[tuple[Post, str, dict[str, Any]]] = queue.SimpleQueue()
         self._early: list[News] = []  # what happened while something else was waited for
         self._is_leaving = False
-        self._looked_at = time.monotonic()
+        self._clock = RunningClock(2 * LOOK_S)
 
     def __enter__(self) -> Processes:
         for post in self._posts:
@@ -152,7 +153,7 @@ class Processes:
 
     def _start(self, post: Post) -> None:
         post.started += 1
-        post.is_silent, post.is_ready, post.heard_at = False, False, time.monotonic()
+        post.is_silent, post.is_ready, post.heard_at_s = False, False, self._clock.now_s
         post.name = f"{post.device}/{self._posts.index(post)}/{post.started}"
         words = [sys.executable, "-m", "unstill.batch.worker", self._place, "--device", post.device]
         words += ["--parent", str(os.getpid())]
@@ -170,7 +171,7 @@ class Processes:
         assert process.stdout is not None
         for line in process.stdout:
             if post.name == name:
-                post.heard_at = time.monotonic()
+                post.heard_at_s = self._clock.now_s
             with suppress(ValueError):  # half a line, of one that was killed
                 told = json.loads(line)
                 post.is_ready = post.is_ready or told["kind"] == "ready"
@@ -187,13 +188,11 @@ class Processes:
             raise MachineError("No worker lives long enough to make a clip", hint="--debug shows what they say")
 
     def _look(self) -> None:
-        """Kill workers that give no sign of life; time that this process itself stood still is not theirs."""
-        now = time.monotonic()
-        stood_still_s, self._looked_at = max(0.0, now - self._looked_at - 2 * LOOK_S), now
+        """Kill workers that have given no sign of life for too long."""
+        now_s = self._clock.tick()
         for post in self._posts:
-            post.heard_at += stood_still_s
             most_s = self._silent_s if post.is_ready else max(self._silent_s, LONGEST_START_S)
-            if post.process is not None and now - post.heard_at > most_s:
+            if post.process is not None and now_s - post.heard_at_s > most_s:
                 post.is_silent = True
                 post.process.kill()
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from unstill.artifacts import Progress
 from unstill.batch.items import Item, Model
+from unstill.batch.running_clock import RunningClock
 from unstill.batch.schedule import News, Wants, heed, never
 from unstill.batch.sources import is_url
 from unstill.cluster import CONTROL, HERE, Cluster, Room, connect, count_room, look_at_cluster, refuse_none, start_actor
@@ -78,9 +79,9 @@ class Actors:
         self._early: list[News] = []
         self._actors: dict[str, Any] = {}
         self._ready: set[str] = set()  # of the actors, those that have answered once
-        self._asked: dict[str, float] = {}  # for a sign of life, when, and no answer yet
-        self._asked_at = time.monotonic()
-        self._still_s = 0.0  # that this process itself stood still, which is no actor's silence
+        self._asked: dict[str, float] = {}  # when each was asked for a sign of life that has not come yet
+        self._clock = RunningClock(2 * ASK_S)
+        self._asked_at_s = 0.0
         self._vacant: list[float] = []  # when those are to be started that are missing
         self._born = self._deaths = 0
         self._looked, self._is_leaving = 0.0, False
@@ -175,16 +176,13 @@ class Actors:
 
         One that starts is not asked: it may wait for a place that others have.
         """
-        now = time.monotonic() - self._still_s
-        since_s = now - self._asked_at
-        if since_s < ASK_S:
+        now_s = self._clock.tick()
+        if now_s - self._asked_at_s < ASK_S:
             return []
-        too_long_s = max(0.0, since_s - 2 * ASK_S)
-        self._still_s += too_long_s
-        self._asked_at = now = now - too_long_s
-        silent = [name for name, when in list(self._asked.items()) if now - when > self.silent_s and name in self._actors]
+        self._asked_at_s = now_s
+        silent = [name for name, when_s in list(self._asked.items()) if now_s - when_s > self.silent_s and name in self._actors]
         for name in self._ready & self._actors.keys() - self._asked.keys():
-            self._asked[name] = now
+            self._asked[name] = now_s
             ref = self._actors[name].is_ready.options(concurrency_group=CONTROL).remote()
             ref.future().add_done_callback(lambda _, name=name: self._asked.pop(name, None))
         return [self._lose(name, TimeoutError(f"no sign of life for {self.silent_s:g} s")) for name in silent]
