@@ -37,7 +37,12 @@ def roomy(monkeypatch):
     monkeypatch.setattr(verbs, "make_plan", lambda *told: replace(plain(*told), together=4))
 
 
-@pytest.fixture(params=["pocket", "svd"])
+DEAR = pytest.mark.thorough(
+    "a step of pocket takes half a second; the first test here runs it, the others are of the same code"
+)
+
+
+@pytest.fixture(params=[pytest.param("pocket", marks=DEAR), "svd"])
 def ask(request, miniature):
     """Make requests for the bundled model, and for SVD's networks in small."""
     told = {"model": "pocket", "guidance": "1:1"} if request.param == "pocket" else {"model": str(miniature), "guidance": "1:3"}
@@ -58,6 +63,7 @@ def count_calls(engine, monkeypatch, hook=lambda calls: None):
     return calls
 
 
+@pytest.mark.parametrize("ask", ["pocket", "svd"], indirect=True)
 def test_clips_that_share_passes_are_those_made_alone(ask, pictures, monkeypatch):
     load = Keep()
     scenes = [(ask(7), pictures[0]), (ask(8), pictures[1]), (ask(9), pictures[0])]
