@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 TESTS := $(RUN) -m pytest -n 2 --dist worksteal
+KERNELS := KERNELS_MUST_RUN=1 TRITON_INTERPRET=1 $(RUN) -m pytest -n 2 tests/kernels -m kernels
+HAS_TRITON := $(RUN) -c 'import importlib.util as u; raise SystemExit(not u.find_spec("triton"))'
 
-.PHONY: help demo check types quick test thorough coverage format bench soak docs clean
+.PHONY: help demo check types quick test kernels thorough coverage format bench soak docs clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
@@ -32,9 +34,15 @@ quick:
 
 test: .venv/ready  ## everything a change could break and that needs no GPU; 6 minutes on two cores
 	@$(TESTS)
+	@if $(HAS_TRITON); then $(KERNELS); else echo "Triton is not installed: its kernels did not run (make kernels, 286 MB)"; fi
+
+kernels: .venv/ready  ## every Triton kernel in Triton's interpreter, on the CPU; installs Triton, 286 MB
+	@$(HAS_TRITON) || $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[kernels]'
+	@$(KERNELS)
 
 thorough: .venv/ready  ## all of that, and long runs: kills at random, fault matrices, clusters, compiling; an hour
-	@$(TESTS) -m 'not gpu'
+	@$(TESTS) -m 'not gpu and not kernels'
+	@$(MAKE) --no-print-directory kernels
 
 coverage: .venv/ready  ## branch coverage of `make test`, processes that tests start included
 	@$(TESTS) --cov --cov-report=term --cov-report=json:build/coverage.json
