@@ -54,12 +54,13 @@ def travel(picture_CHW: Tensor, frames: int, pan=(0.0, 0.0), zoom_percent=0.0) -
 
 
 def disc(picture_CHW: Tensor, other_CHW: Tensor, step_px: int, radius_px: float = 110) -> tuple[Tensor, Tensor]:
-    """Film a disc of another picture that goes to the right before the first one; give the pair and its flow."""
+    """Film a disc of another picture that goes to the right before the first one; return the pair and its flow."""
     x, y = places(tuple(picture_CHW.shape[-2:]))
+    right_px, down_px = (share * picture_CHW.shape[-2] / SIZE[0] for share in (-100, 40))  # from the centre
 
     def at(gone: int) -> Tensor:
-        alpha = (radius_px + 0.5 - torch.hypot(x + 100 - gone, y - 40)).clamp(0, 1)
+        alpha = (radius_px + 0.5 - torch.hypot(x - right_px - gone, y - down_px)).clamp(0, 1)
         return picture_CHW * (1 - alpha) + other_CHW.roll(gone, -1) * alpha
 
-    inside = (torch.hypot(x + 100, y - 40) < radius_px).float()
+    inside = (torch.hypot(x - right_px, y - down_px) < radius_px).float()
     return torch.stack([at(0), at(step_px)]), torch.stack([inside * step_px, inside * 0])

@@ -1,17 +1,27 @@
 """measure/clip.py and measure/verdicts.py: clips whose faults are known are measured and judged right."""
 
 import dataclasses
+import functools
 
 import pytest
 import torch
 
 from faults import Known, make_clips
-from films import grain, pair, similar, travel
+from films import disc, grain, pair, similar, travel
 from unstill.artifacts import Measures
 from unstill.measure.clip import measure_clip
 from unstill.measure.verdicts import describe_motion, judge
 
-GOOD = measure_clip(travel(grain(size=(288, 512)), 6, pan=(1.0, 0.0)))
+NAMES = (
+    "pan", "zoom", "roll", "object", "still", "jerky", "flicker", "flicker, alternating", "flash", "seams", "fade in", "fade out",
+    "frames repeated", "frozen half way", "cut", "black frames", "colour lost", "contrast lost", "soft", "black border",
+)  # fmt: skip
+TOO_FINE = ("object",)  # flow reaches some px beyond its edge: at the small size a quarter of its area
+
+
+@pytest.fixture(scope="module")
+def small_clips() -> dict[str, Known]:
+    return make_clips(grain(3, (240, 400)), frames=17)
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +30,18 @@ def clips() -> dict[str, Known]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [
-    "pan", "zoom", "roll", "object", "still", "jerky", "flicker", "flicker, alternating", "flash", "seams", "fade in", "fade out",
-    "frames repeated", "frozen half way", "cut", "black frames", "colour lost", "contrast lost", "soft", "black border",
-])  # fmt: skip
-def test_every_fault_is_named_and_measured_within_five_percent(name, clips):
-    known = clips[name]
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TOO_FINE])
+def test_every_fault_is_named_and_measured_within_five_percent(name, small_clips):
+    assert_known(small_clips[name])
+
+
+@pytest.mark.thorough("the same clips, shorter and smaller, are measured in two fifths of the time")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_fault_is_named_at_full_size(name, clips):
+    assert_known(clips[name])
+
+
+def assert_known(known: Known) -> None:
     found = measure_clip(known.frames_FCHW)
     assert [verdict.name for verdict in judge(found)] == ([known.verdict] if known.verdict else [])
     for measure, truth in known.truth.items():
@@ -34,16 +50,28 @@ def test_every_fault_is_named_and_measured_within_five_percent(name, clips):
 
 
 @pytest.mark.slow
-def test_all_kinds_of_clips_are_tested(clips):
-    assert len(clips) == 20
+def test_all_kinds_of_clips_are_tested(small_clips):
+    assert sorted(small_clips) == sorted(NAMES)
+
+
+@functools.cache
+def measure_good() -> Measures:
+    return measure_clip(travel(grain(size=(144, 256)), 6, pan=(0.5, 0.0)))
 
 
 def changed(**numbers) -> Measures:
-    return dataclasses.replace(GOOD, **numbers)
+    return dataclasses.replace(measure_good(), **numbers)
 
 
 def test_a_clean_pan_has_no_fault():
-    assert judge(GOOD) == ()
+    assert judge(measure_good()) == ()
+
+
+def test_a_thing_that_passes_is_measured_and_is_not_the_camera():
+    frames, way = disc(grain(3), grain(5), 5, radius_px=150)
+    found = measure_clip(frames)
+    assert (found.camera, found.motion_px) == ("still", pytest.approx(float(way.norm(dim=0).mean()), rel=0.05))
+    assert judge(found) == ()
 
 
 @pytest.mark.parametrize(
@@ -57,7 +85,7 @@ def test_a_clean_pan_has_no_fault():
         ({"seam_every": 8, "seam_greys": 2.0}, "seams", "chunks"),
         ({"flash_greys": 9.0}, "flash", "seed"),
         ({"flicker_greys": 2.0, "alternates": -0.9}, "flicker", "fp32"),
-        ({"flicker_greys": 2.0}, "flicker", "steps"),
+        ({"flicker_greys": 2.0, "alternates": 0.0}, "flicker", "steps"),
         ({"local_flicker_greys": 3.0}, "flicker", "motion"),
         ({"fade_greys": 4.0, "curves": {"motion_px": (1.0,) * 5, "light_greys": (100.0, 120.0)}}, "fade", "guidance"),
         ({"sharpness": 0.3}, "soft", "noise"),
@@ -197,8 +225,8 @@ def test_a_roll_has_its_sign():
 @pytest.mark.slow
 @pytest.mark.parametrize("bad", [lambda frame: torch.ones_like(frame), lambda frame: 0.3 * frame + 0.7])
 def test_a_frame_that_is_gone_for_a_moment_is_no_cut(bad):
-    film = travel(grain(size=(288, 512)), 10, pan=(2.0, 0.0))
-    film[5] = bad(film[5])
+    film = travel(grain(size=(288, 512)), 7, pan=(2.0, 0.0))
+    film[4] = bad(film[4])
     found = measure_clip(film)
     assert found.cuts == ()
     assert {"flicker", "flash"} & {verdict.name for verdict in judge(found)}

@@ -16,9 +16,9 @@ from unstill.model.vae import VAE
 from unstill.values import Size
 
 CPU = torch.device("cpu")
-SLOW = pytest.mark.slow  # more of the same
-STEPS = [(4, 16, 16, 2), *(pytest.param(*shape, marks=SLOW) for shape in [(7, 16, 24, 1), (3, 20, 12, 2), (14, 8, 12, 2)])]
-DECODINGS = [(5, 8, 8), *(pytest.param(*shape, marks=SLOW) for shape in [(9, 12, 8), (14, 8, 12)])]
+MORE = pytest.mark.thorough("other sizes of the same")
+STEPS = [(3, 8, 8, 2), *(pytest.param(*shape, marks=MORE) for shape in [(4, 16, 16, 2), (7, 16, 24, 1), (14, 8, 12, 2)])]
+DECODINGS = [(5, 4, 6), *(pytest.param(*shape, marks=MORE) for shape in [(5, 8, 8), (9, 12, 8), (14, 8, 12)])]
 EACH = 4  # bytes of a number
 SMALL = UNetConfig(
     block_out_channels=(64, 128, 128), down_attention=(True, True, False), up_attention=(False, True, True),

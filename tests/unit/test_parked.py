@@ -3,24 +3,29 @@
 import pytest
 import torch
 
-from small_networks import make_vae
+from small_networks import WIDTHS, make_vae
 from unstill.engine.fast_decoder import FastDecoder
 from unstill.engine.parked import Lot, decode_parked
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("parked", [1, 4, 7])
-@pytest.mark.parametrize("frames_at_once", [1, 3])
+MORE = pytest.mark.thorough("a larger clip; fewer pixels wait alike")
+CLIP, LARGER = (4, 3, 4), (7, 8, 12)
+
+
+@pytest.mark.parametrize(("clip", "parked", "frames_at_once"), [
+    (CLIP, 1, 1), (CLIP, 3, 3), (CLIP, 4, 1),
+    *(pytest.param(LARGER, parked, frames_at_once, marks=MORE) for parked in (1, 4, 7) for frames_at_once in (1, 3)),
+])  # fmt: skip
 @torch.no_grad()
-def test_a_decoding_is_the_same_wherever_frames_wait(parked, frames_at_once):
-    vae = make_vae(torch.float64)
-    z = torch.randn(7, 4, 8, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    whole = vae.decode(z, 7)
+def test_a_decoding_is_the_same_wherever_frames_wait(clip, parked, frames_at_once):
+    vae, (frames, rows, columns) = make_vae(torch.float64), clip
+    z = torch.randn(frames, 4, rows, columns, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole = vae.decode(z, frames)
     decoder = FastDecoder(vae.decoder)
-    lot = Lot(parked, decoder.find_largest(8, 12, 4), z.dtype, CPU)
-    made = decode_parked(decoder, z, frames_at_once * 32 * 64 * 96, lot)
+    lot = Lot(parked, decoder.find_largest(rows, columns, 4), z.dtype, CPU)
+    made = decode_parked(decoder, z, frames_at_once * WIDTHS[0] * 64 * rows * columns, lot)
     assert float((made - whole).norm() / whole.norm()) < 1e-12
 
 

@@ -100,7 +100,6 @@ def test_what_libraries_take_is_left_aside():
     assert fits(rung, 10**9 + ASIDE_BYTES) and not fits(rung, 10**9 + ASIDE_BYTES - 1)
 
 
-@pytest.mark.slow
 def test_what_would_fit_is_said():
     """And it is true."""
     said = suggest(FILES, FULL, Rung("fast", 1), 18 * 10**8, is_apart=True)

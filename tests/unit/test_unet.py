@@ -85,10 +85,10 @@ def test_it_hears_every_number_it_is_told(unet, told):
     assert (run(unet, x, time, context, ids) - run(unet, x, time, context, changed)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("chunk", [1, 2, 100])
 def test_a_forward_chunk_of_any_length_changes_nothing(exact, chunk):
     """diffusers refuses chunks that do not divide the frames, and cannot switch them off again."""
-    inputs = [x.double() for x in make_input(clips=2, frames=5)]
+    inputs = [x.double() for x in make_input(clips=2, frames=3, rows=4, columns=6)]
     whole = run(exact, *inputs)
     exact.set_forward_chunk(chunk)
     torch.testing.assert_close(run(exact, *inputs), whole, rtol=1e-12, atol=1e-12)
