@@ -1,14 +1,19 @@
-"""Processes to fork from, and servers that are forked: what the tests of faults share."""
+"""Processes to fork from, and servers that are forked."""
+
+import os
+from collections.abc import Iterator
 
 import pytest
 
-from forks import Forks
+from forks import Forks, Keeper
 from served import Served
 
 
 @pytest.fixture(scope="session")
-def forks():
-    with Forks() as found:
+def forks(tmp_path_factory) -> Iterator[Forks]:
+    """The process to fork from, which the processes of a test run share; forks have the miniature as svd."""
+    base = tmp_path_factory.getbasetemp()
+    with Keeper(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) as found:
         yield found
 
 

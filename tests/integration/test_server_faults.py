@@ -11,7 +11,7 @@ from contextlib import closing
 import httpx2
 import pytest
 
-from forks import Arm
+from arms import Arm
 from invariants import check_invariants
 from served import CLIP, bring, check, listening, wait_until
 from unstill.jobs.files import Folder
@@ -27,7 +27,7 @@ def test_a_server_killed_on_either_side_of_accepting_gives_one_job_to_one_key(fo
     server = serve(arms=(Arm("unstill.jobs.store.Store.submit", side),))
     with pytest.raises(httpx2.TransportError):
         server.post(key="once")
-    assert forks.wait(server.pid) == -signal.SIGKILL
+    assert server.process.wait() == -signal.SIGKILL
     assert len(server.store.list_jobs()) == (1 if side == "after" else 0)
     server.start()
     first, again = server.post(key="once").json()["id"], server.post(key="once").json()["id"]
@@ -79,7 +79,7 @@ def test_the_first_ctrl_c_waits_for_the_step_and_the_second_for_nothing(forks, s
     os.kill(server.pid, signal.SIGINT)
     wait_until(lambda: "Ctrl-C again leaves at once" in server.read_log(), "its saying so")
     os.kill(server.pid, signal.SIGINT)
-    assert forks.wait(server.pid) == 130
+    assert server.process.wait() == 130
     assert (server.store.get(id).state, server.store.get(id).attempts) in (("queued", 0), ("running", 1))
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
