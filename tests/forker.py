@@ -41,6 +41,7 @@ class Forker:
         self.listener.listen(64)
         self.keepers: set[socket.socket] = set()
         self.owners: dict[int, socket.socket] = {}  # of each process
+        self.words: dict[int, list[str]] = {}
         self.ended, wakes = socket.socketpair()
         for end in (self.ended, wakes):
             end.setblocking(False)
@@ -77,11 +78,14 @@ class Forker:
         elif message == b"keep":
             self.keepers.add(line)
             line.send(b"ready")
+        elif message == b"list":
+            line.send(json.dumps([(pid, self.words[pid]) for pid in self.owners]).encode())
         else:
+            task = json.loads(message)
             pid = os.fork()
             if not pid:
-                become(json.loads(message), files, self.address)
-            self.owners[pid] = line
+                become(task, files, self.address)
+            self.owners[pid], self.words[pid] = line, [task["program"], *task["words"]]
             line.send(json.dumps(pid).encode())
         for number in files:
             os.close(number)

@@ -110,6 +110,13 @@ class Forks:
         socket.send_fds(line, [json.dumps(task).encode()], files)
         return Child(line, json.loads(line.recv(100)))
 
+    def find(self, program: str, word: str) -> list[int]:
+        """Return the processes of a program that run with this word as an argument."""
+        with connect(self.address) as line:
+            line.send(b"list")
+            running = json.loads(line.recv(1 << 20))
+        return [pid for pid, words in running if words[0] == program and word in words]
+
     def work(
         self, folder: Path, *arms: Arm, most: int | None = 1, lease_s: float = 1.0, log: Path | None = None, **more: Any
     ) -> Child:
