@@ -21,7 +21,7 @@ class Arm:
     side: str = "before"
     nth: int = 1
     word: str = ""
-    act: str = "kill"  # kill, count (into `file`), or the name of an error number
+    act: str = "kill"  # kill, interrupt, hang, count (into `file`), or the name of an error number
     times: int = 1
     file: str = ""
 
@@ -66,10 +66,11 @@ def set_arm(arm: Arm) -> None:
 
 
 def act(arm: Arm) -> None:
-    """Kill the process, count the call, or fail."""
-    if arm.act == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(60)
+    """Kill or interrupt the process, hang, count the call, or fail."""
+    if arm.act in ("kill", "interrupt"):
+        os.kill(os.getpid(), signal.SIGKILL if arm.act == "kill" else signal.SIGINT)
+    elif arm.act == "hang":
+        time.sleep(3600)
     elif arm.act == "count":
         with Path(arm.file).open("a") as file:
             file.write("x")

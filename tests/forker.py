@@ -2,8 +2,7 @@
 
 Starting Python and importing torch takes seconds, and making a first clip takes longer than making another: a fork has
 all of that behind it. Every connection asks for one program, with its arguments, environment and open files, and is told
-its process and later its exit code. The process ends with the last connection of those that keep it. Only the settings
-of huggingface_hub, which reads them when it is imported, are those of this process. It knows no tests.
+its process and later its exit code. The process ends with the last connection of those that keep it. It knows no tests.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ MOST_BYTES = 1 << 20  # of a request
 MOST_FILES = 8
 HIGH = 100  # received files wait above this number for their places
 FORKED = ("unstill.jobs.worker", "unstill.studio.planner")  # what a forked server has forked too
-IMPORTED = ("__main__", "cli.serve", "engine.motion", "generate", "jobs.stills", "jobs.worker", "studio.app", "studio.planner",
-            "studio.server", "studio.workers")  # fmt: skip
+IMPORTED = (*(f"unstill.{name}" for name in ("__main__", "cli.app", "cli.serve", "engine.motion", "generate", "jobs.stills",
+              "jobs.worker", "studio.app", "studio.planner", "studio.server", "studio.workers")),
+            "httpx2", "huggingface_hub.utils", "rich.progress")  # fmt: skip
 
 
 class Forker:
@@ -122,6 +122,8 @@ def become(task: dict[str, Any], files: list[int], address: str) -> None:
         os.chdir(task["folder"])
         os.environ.clear()
         os.environ.update(task["environment"])
+        for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+            del sys.modules[name]  # it reads its settings from the environment when it is imported
         code = run_program(task, address)
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
@@ -184,7 +186,7 @@ def fork_programs(address: str) -> None:
 def warm_up(picture: str) -> None:
     """Import what programs need, and make a clip. This process must have one thread: a fork would lack the others."""
     for name in IMPORTED:
-        importlib.import_module(f"unstill.{name}")
+        importlib.import_module(name)
     from unstill import animate
 
     with tempfile.TemporaryDirectory() as folder:

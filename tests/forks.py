@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -78,6 +79,11 @@ class Forks:
     def __init__(self, address: str) -> None:
         self.address = address
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's, with a cache of Hugging Face that holds the miniature as svd."""
+        return {**os.environ, "HF_HUB_CACHE": f"{self.address}-cache"}
+
     def start(
         self, program: str, words: Sequence[str], *, stdin: Any = None, stdout: Any = None, stderr: Any = None,
         pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None, text: bool = False, encoding: str | None = None,
@@ -104,6 +110,15 @@ class Forks:
                 child, name, os.fdopen(number, ("w" if name == "stdin" else "r") + ("" if text else "b"), encoding=encoding)
             )
         return child
+
+    def run(self, words: Sequence[str], data: bytes = b"", **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run `unstill` to its end in this environment, and return what it said."""
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(data)
+            given.seek(0)
+            code = self.start("unstill", words, stdin=given, stdout=out, stderr=err, **more).wait()
+            said = [read_again(stream) for stream in (out, err)]
+        return subprocess.CompletedProcess(list(words), code, *said)
 
     def _ask(self, task: dict[str, Any], files: list[int]) -> Child:
         line = connect(self.address)
@@ -133,14 +148,15 @@ class Forks:
 
     def _run(self, program: str, words: list[str], arms: Sequence[Arm], log: Path | None, put: dict[str, Any]) -> Child:
         with Path(log or os.devnull).open("ab") as said:
-            return self.start(program, words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, arms=arms, put=put)
+            return self.start(program, words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, arms=arms, put=put,
+                              env=self.environment)  # fmt: skip
 
 
 class Keeper:
     """Keeps the process to fork from, which whoever comes first starts and all processes of a test run share."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.address = folder, str(folder / "forks")
+        self.address = str(folder / "forks")
         with FileLock(folder / "forks.lock"):
             self._line = self._keep() or self._start()
 
@@ -164,7 +180,8 @@ class Keeper:
     def _start(self) -> socket.socket:
         Path(self.address).unlink(missing_ok=True)
         words = [sys.executable, str(Path(__file__).with_name("forker.py")), self.address, str(PICTURE)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_CACHE": str(make_cache(self.folder))}
+        make_cache(Path(f"{self.address}-cache"))
+        environment = {**Forks(self.address).environment, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         line = self._keep()
@@ -172,14 +189,19 @@ class Keeper:
         return line
 
 
-def make_cache(folder: Path) -> Path:
+def read_again(stream: IO[bytes]) -> str:
+    """Read a file from its beginning."""
+    stream.seek(0)
+    return os.fsdecode(stream.read())
+
+
+def make_cache(cache: Path) -> None:
     """Lay out a cache of Hugging Face that holds the miniature as svd."""
-    cache, commit = folder / "forks-cache", "0" * 40
+    commit = "0" * 40
     repository = cache / "models--stabilityai--stable-video-diffusion-img2vid"
     make_miniature(repository / "snapshots" / commit, frames=14)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    return cache
 
 
 def connect(address: str) -> socket.socket:

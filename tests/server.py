@@ -53,7 +53,7 @@ class Server:
         """Serve, and wait until it is ready."""
         words = ["serve", "--port", str(self.port), "--data", str(self.folder)]
         words += [*(() if "--ray" in self.options else ("--device", "cpu")), *self.options]
-        environment = {**os.environ, **self.environment}
+        environment = {**(os.environ if self.forks is None else self.forks.environment), **self.environment}
         if self.forks is None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "unstill", *words], env=environment, stderr=subprocess.DEVNULL

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from command_line import paint
 from forks import Forks, Keeper
 from served import Served
 
@@ -31,3 +33,18 @@ def serve(forks, tmp_path):
     yield start
     for server in served:
         server.stop()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """The working directory, with a picture in it: no configuration, an empty cache."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("UNSTILL_CONFIG", "HF_TOKEN", "HF_HUB_OFFLINE", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    paint(folder / "photo.png", 3)
+    monkeypatch.chdir(folder)
+    return folder
