@@ -1,232 +1,211 @@
-"""Workers and servers that are forks of a process which has imported everything, and that die or fail at a named point.
+"""Programs that start in milliseconds: forks of a process which has imported everything (see forker.py).
 
-A worker imports torch, which takes seconds, and a fork has it already. What is forked runs the real program, with its real
-arguments; only a function may be told to kill the process, or to fail, before or after its n-th call. It knows no faults.
+What is forked is the real program with its real arguments; only a function may be told to kill the process, or to fail,
+before or after its n-th call. The processes of one test run share one to fork from.
 
-Use: with Forks() as forks: forks.work(folder, Arm("unstill.jobs.store.Store.complete", "after")); …
+Use: forks.work(folder, Arm("unstill.jobs.store.Store.complete", "after")).wait()
 """
 
 from __future__ import annotations
 
-import errno
-import functools
-import importlib
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
-import time
-from dataclasses import asdict, dataclass
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from filelock import FileLock
+
+from arms import Arm
+from miniature import make_miniature
+
+PICTURE = Path(__file__).parents[1] / "examples" / "harbour.jpg"
 QUICK = {"unstill.jobs.worker.KEEP_EVERY_S": 0.0, "unstill.jobs.worker.PAUSE_S": 0.2}
 
 
-@dataclass(frozen=True)
-class Arm:
-    """What happens at a call of a function: the n-th of those whose arguments name a place with such a word in it."""
+class Child:
+    """A forked process, as subprocess.Popen shows one: as much of that as is used."""
 
-    at: str
-    side: str = "before"
-    nth: int = 1
-    word: str = ""
-    act: str = "kill"  # kill, count (into `file`), or the name of an error number
-    times: int = 1
-    file: str = ""
+    def __init__(self, line: socket.socket, pid: int) -> None:
+        self.pid, self.returncode = pid, None
+        self.stdin: IO[Any] | None = None
+        self.stdout: IO[Any] | None = None
+        self._line, self._lock = line, threading.Lock()
+
+    def poll(self) -> int | None:
+        """Return the exit code, less than 0 for a signal, or None while it runs."""
+        with self._lock:
+            if self.returncode is None and select.select([self._line], [], [], 0)[0]:
+                said = self._line.recv(100)
+                self.returncode = json.loads(said) if said else -signal.SIGKILL  # all forks end with the forker
+                self._line.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return the exit code."""
+        code = self.poll()
+        if code is None:
+            select.select([self._line], [], [], timeout)
+            code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to leave."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
 
 
 class Forks:
-    """The process to fork from, seen from a test."""
+    """The process to fork from, seen from any other."""
 
-    def __enter__(self) -> Forks:
-        words = [sys.executable, __file__]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self._process.stdout.readline() == "ready\n"
-        return self
+    def __init__(self, address: str) -> None:
+        self.address = address
 
-    def __exit__(self, *told: object) -> None:
-        self._process.stdin.close()
-        self._process.wait(60)
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's, with a cache of Hugging Face that holds the miniature as svd."""
+        return {**os.environ, "HF_HUB_CACHE": f"{self.address}-cache"}
 
-    def _ask(self, **task: Any) -> Any:
-        self._process.stdin.write(json.dumps(task) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+    def start(
+        self, program: str, words: Sequence[str], *, stdin: Any = None, stdout: Any = None, stderr: Any = None,
+        pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None, text: bool = False, encoding: str | None = None,
+        arms: Sequence[Arm] = (), put: Mapping[str, Any] | None = None, has_terminal: bool = False,
+    ) -> Child:  # fmt: skip
+        """Start a module as subprocess.Popen starts `python -m`; without one of its own a stream is this process's."""
+        ours, theirs = {}, {}
+        for number, (name, stream) in enumerate({"stdin": stdin, "stdout": stdout, "stderr": stderr}.items()):
+            if stream == subprocess.PIPE:
+                ends = os.pipe()
+                theirs[number], ours[name] = ends if number == 0 else ends[::-1]
+            elif stream == subprocess.DEVNULL:
+                theirs[number] = os.open(os.devnull, os.O_RDWR)
+            else:
+                theirs[number] = os.dup(number if stream is None else stream if isinstance(stream, int) else stream.fileno())
+        task = {"program": program, "words": list(words), "files": [*theirs, *pass_fds], "has_terminal": has_terminal,
+                "environment": dict(os.environ if env is None else env), "folder": str(Path.cwd()), "put": dict(put or {}),
+                "arms": [asdict(arm) for arm in arms]}  # fmt: skip
+        child = self._ask(task, [*theirs.values(), *pass_fds])
+        for number in theirs.values():
+            os.close(number)
+        for name, number in ours.items():
+            setattr(
+                child, name, os.fdopen(number, ("w" if name == "stdin" else "r") + ("" if text else "b"), encoding=encoding)
+            )
+        return child
+
+    def run(self, words: Sequence[str], data: bytes = b"", **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run `unstill` to its end in this environment, and return what it said."""
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(data)
+            given.seek(0)
+            code = self.start("unstill", words, stdin=given, stdout=out, stderr=err, **more).wait()
+            said = [read_again(stream) for stream in (out, err)]
+        return subprocess.CompletedProcess(list(words), code, *said)
+
+    def _ask(self, task: dict[str, Any], files: list[int]) -> Child:
+        line = connect(self.address)
+        socket.send_fds(line, [json.dumps(task).encode()], files)
+        return Child(line, json.loads(line.recv(100)))
+
+    def find(self, program: str, word: str) -> list[int]:
+        """Return the processes of a program that run with this word as an argument."""
+        with connect(self.address) as line:
+            line.send(b"list")
+            running = json.loads(line.recv(1 << 20))
+        return [pid for pid, words in running if words[0] == program and word in words]
 
     def work(
         self, folder: Path, *arms: Arm, most: int | None = 1, lease_s: float = 1.0, log: Path | None = None, **more: Any
-    ) -> int:
-        """Fork a worker; give its process."""
+    ) -> Child:
+        """Start a worker of a folder."""
         words = [str(folder), "--device", "cpu", "--lease-s", str(lease_s), *(["--most", str(most)] if most else [])]
-        words += ["--parent", str(self._process.pid)]
-        return self._ask(do="work", words=words, arms=[asdict(arm) for arm in arms], log=str(log or ""), put={**QUICK, **more})
+        words += ["--parent", "here"]
+        return self._run("unstill.jobs.worker", words, arms, log, {**QUICK, **more})
 
     def serve(
         self, folder: Path, port: int, *options: str, arms: tuple[Arm, ...] = (), log: Path | None = None, **more: Any
-    ) -> int:
-        """Fork a server, by itself without workers; give its process."""
-        words = ["serve", "--data", str(folder), "--port", str(port), *options]
-        return self._ask(do="serve", words=words, arms=[asdict(arm) for arm in arms], log=str(log or ""), put=more)
+    ) -> Child:
+        """Start a server of a folder, without workers unless a device is named."""
+        return self._run("unstill", ["serve", "--data", str(folder), "--port", str(port), *options], arms, log, more)
 
-    def wait(self, pid: int) -> int:
-        """Wait for the end of a process; give its exit code, less than 0 for a signal."""
-        return self._ask(do="wait", pid=pid)
-
-
-def main() -> None:
-    """Fork what is asked for until nobody asks any more; then end what still runs."""
-    import_everything()
-    ended: dict[int, int] = {}
-    children: set[int] = set()
-
-    def reap(*_: object) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            ended[pid] = os.waitstatus_to_exitcode(status)
-
-    signal.signal(signal.SIGCHLD, reap)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        task = json.loads(line)
-        if task["do"] == "wait":
-            while task["pid"] not in ended:
-                time.sleep(0.005)
-            answer = ended[task["pid"]]
-        else:
-            answer = os.fork()
-            if not answer:
-                run_child(task)
-            children.add(answer)
-        print(json.dumps(answer), flush=True)
-    for pid in children - set(ended):
-        os.kill(pid, signal.SIGKILL)
+    def _run(self, program: str, words: list[str], arms: Sequence[Arm], log: Path | None, put: dict[str, Any]) -> Child:
+        with Path(log or os.devnull).open("ab") as said:
+            return self.start(program, words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, arms=arms, put=put,
+                              env=self.environment)  # fmt: skip
 
 
-def import_everything() -> None:
-    """Import what workers and servers need; nothing may be computed here, or the forks inherit busy threads."""
-    for name in (
-        "cli",
-        "cli.serve",
-        "engine.motion",
-        "generate",
-        "jobs.worker",
-        "studio.app",
-        "studio.server",
-        "studio.workers",
-    ):
-        importlib.import_module(f"unstill.{name}")
-    for name in ("stills",):
-        if importlib.util.find_spec(f"unstill.jobs.{name}"):
-            importlib.import_module(f"unstill.jobs.{name}")
+class Keeper:
+    """Keeps the process to fork from, which whoever comes first starts and all processes of a test run share."""
 
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "forks")
+        with FileLock(folder / "forks.lock"):
+            self._line = self._keep() or self._start()
 
-def run_child(task: dict[str, Any]) -> None:
-    """Become a worker or a server."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    out = os.open(task["log"] or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for number, descriptor in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, out)):
-        os.dup2(descriptor, number)
-    sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    for place, value in task["put"].items():
-        owner, name = find(place)
-        setattr(owner, name, value)
-    for arm in task["arms"]:
-        set_arm(Arm(**arm))
-    code = 1
-    try:
-        code = run_program(task)
-    except BaseException:  # noqa: BLE001 - into the log, which the test reads
-        import traceback
+    def __enter__(self) -> Forks:
+        return Forks(self.address)
 
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    def __exit__(self, *told: object) -> None:
+        self._line.close()
 
-
-def run_program(task: dict[str, Any]) -> int:
-    """Run what is installed as a program."""
-    import unstill.cli
-    import unstill.cli.serve
-    from unstill.jobs import worker
-
-    if task["do"] == "work":
-        sys.argv = ["worker", *task["words"]]
-        worker.main()
-        return 0
-    if "--device" not in task["words"]:
-        unstill.cli.serve.find_devices = list  # none: the test starts workers where it wants them
-    return unstill.cli.main(task["words"])
-
-
-def find(place: str) -> tuple[Any, str]:
-    """Find the module or class that a dotted name is an attribute of."""
-    words = place.split(".")
-    for length in range(len(words) - 1, 0, -1):
+    def _keep(self) -> socket.socket | None:
+        """Connect for as long as this process needs forks, if there is somebody."""
         try:
-            owner = importlib.import_module(".".join(words[:length]))
-        except ModuleNotFoundError:
-            continue
-        for word in words[length:-1]:
-            owner = getattr(owner, word)
-        return owner, words[-1]
-    raise ValueError(place)
+            line = connect(self.address)
+            line.send(b"keep")
+            if line.recv(100) == b"ready":
+                return line
+        except OSError:  # nobody, or somebody who leaves
+            pass
+        return None
+
+    def _start(self) -> socket.socket:
+        Path(self.address).unlink(missing_ok=True)
+        words = [sys.executable, str(Path(__file__).with_name("forker.py")), self.address, str(PICTURE)]
+        make_cache(Path(f"{self.address}-cache"))
+        environment = {**Forks(self.address).environment, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        line = self._keep()
+        assert line is not None
+        return line
 
 
-def set_arm(arm: Arm) -> None:
-    """Let a function do what is asked for at its calls."""
-    owner, name = find(arm.at)
-    whole, calls = getattr(owner, name), iter(range(1, 2**31))
-
-    @functools.wraps(whole)
-    def armed(*given: Any, **named: Any) -> Any:
-        number = next(calls) if arm.word in tell_places(given) else 0
-        is_due = arm.nth <= number < arm.nth + arm.times
-        if arm.side == "before" and is_due:
-            act(arm)
-        made = whole(*given, **named)
-        if arm.side == "after" and is_due:
-            act(arm)
-        return made
-
-    setattr(owner, name, armed)
+def read_again(stream: IO[bytes]) -> str:
+    """Read a file from its beginning."""
+    stream.seek(0)
+    return os.fsdecode(stream.read())
 
 
-def act(arm: Arm) -> None:
-    """Do it."""
-    if arm.act == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(60)
-    elif arm.act == "count":
-        with Path(arm.file).open("a") as file:
-            file.write("x")
-    else:
-        number = getattr(errno, arm.act)
-        raise OSError(number, os.strerror(number))
+def make_cache(cache: Path) -> None:
+    """Lay out a cache of Hugging Face that holds the miniature as svd."""
+    commit = "0" * 40
+    repository = cache / "models--stabilityai--stable-video-diffusion-img2vid"
+    make_miniature(repository / "snapshots" / commit, frames=14)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
 
 
-def tell_places(given: tuple[Any, ...]) -> str:
-    """Name the places that arguments mean; an open file is known by its number."""
-    return " ".join(read_link(one) if isinstance(one, int) else str(one) for one in given)
-
-
-def read_link(number: int) -> str:
-    """Say which file a number stands for."""
-    try:
-        return os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
-    except OSError:
-        return ""
-
-
-if __name__ == "__main__":
-    main()
+def connect(address: str) -> socket.socket:
+    """Connect to the process to fork from."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line.connect(address)
+    return line

@@ -98,20 +98,45 @@ def make_liars() -> dict[str, bytes]:
 
 def make_oddities() -> dict[str, bytes]:
     """Make pictures of rare kinds that are pictures all the same."""
-    dots = [Image.new("L", (32, 32), number % 200) for number in range(10_000)]
     levels = (np.mgrid[0:64, 0:64][1] * 1040).astype(np.uint16)
     row16 = [np.repeat(line, 3).astype(">u2").tobytes() for line in levels]
     found = {**make_kinds(), "mpo.jpg": encode(smooth(), "MPO", save_all=True, append_images=[smooth()]),
              "colour16.png": make_png((64, 64), 16, 2, row16), "la.png": encode(smooth().convert("LA"), "PNG"),
              "rgba.png": encode(smooth().convert("RGBA"), "PNG"), "broken-profile.jpg": encode(smooth(), "JPEG", icc_profile=b"none"),
              "wide.jpg": encode(smooth(), "JPEG", icc_profile=rgb_profile(ADOBE_D50, np.linspace(0, 1, 256) ** 2.2))}  # fmt: skip
-    for format in ("GIF", "PNG", "WEBP"):
-        found[f"10000-frames.{format.lower()}"] = encode(dots[0], format, save_all=True, append_images=dots[1:])
+    found |= make_animations(10_000)
     for turn in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = turn
         found[f"turned-{turn}.jpg"] = encode(make_corner(), "JPEG", exif=exif, quality=95)
     return {TRUE + name: data for name, data in found.items()}
+
+
+def make_animations(count: int) -> dict[str, bytes]:
+    """Make animations that show one small frame over and over; Pillow takes seconds for as many."""
+    frame = Image.new("L", (32, 32), 90)
+    gif, png, webp = (encode(frame, format) for format in ("GIF", "PNG", "WEBP"))
+    at = 13 + 3 * 2 ** ((gif[10] & 7) + 1)  # past the header and the palette
+    pixels = png[png.index(b"IDAT") + 4 : -16]
+
+    def control(number: int) -> bytes:
+        return png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, 32, 32, 0, 0, 1, 10, 0, 0))
+
+    first = png[:33] + png_chunk(b"acTL", struct.pack(">II", count, 0)) + control(0) + png_chunk(b"IDAT", pixels)
+    more = (control(n) + png_chunk(b"fdAT", struct.pack(">I", n + 1) + pixels) for n in range(1, 2 * count - 2, 2))
+    size = (31).to_bytes(3, "little") * 2
+    moves = riff_chunk(b"ANMF", bytes(6) + size + (100).to_bytes(3, "little") + b"\0" + webp[12:]) * count
+    body = b"WEBP" + riff_chunk(b"VP8X", b"\2\0\0\0" + size) + riff_chunk(b"ANIM", bytes(6)) + moves
+    return {
+        f"{count}-frames.gif": gif[:at] + gif[at:-1] * count + b";",
+        f"{count}-frames.png": first + b"".join(more) + png_chunk(b"IEND", b""),
+        f"{count}-frames.webp": riff_chunk(b"RIFF", body),
+    }
+
+
+def riff_chunk(name: bytes, data: bytes) -> bytes:
+    """Frame one chunk of a RIFF file."""
+    return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
 
 
 def make_corner() -> Image.Image:

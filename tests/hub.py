@@ -7,6 +7,7 @@ token that travels too far is seen. Every request is logged. It knows nothing of
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import threading
@@ -35,7 +36,7 @@ class Repository:
         content = self.files[path]
         found = {"size": len(content), "blobId": git_digest(content)}
         if path.endswith(".safetensors"):
-            digest = hashlib.sha256(content).hexdigest()
+            digest = sha256(content)
             found["lfs"] = {"sha256": digest, "oid": digest, "size": len(content), "pointerSize": 135}
         return found
 
@@ -67,9 +68,16 @@ class Faults:
     raw: bytes = b""  # the body of every answer of the API
 
 
+@functools.cache
 def git_digest(content: bytes) -> str:
     """Name a file as git does."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+@functools.cache
+def sha256(content: bytes) -> str:
+    """Name a large file as the hub does."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class LoopbackHub:
@@ -96,7 +104,8 @@ class LoopbackHub:
         """Put a model on the hub, from memory or from a folder."""
         if isinstance(files, Path):
             files = {path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()}
-        commit = more.pop("commit", hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest())
+        listed = repr(sorted((path, git_digest(content)) for path, content in files.items()))
+        commit = more.pop("commit", git_digest(listed.encode()))
         self.repositories[repository] = Repository(dict(files), commit, **more)
         return self.repositories[repository]
 
@@ -184,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _store(self, path: str) -> None:
         for held in self.hub.repositories.values():
             for name, content in held.files.items():
-                if hashlib.sha256(content).hexdigest() == path.strip("/"):
+                if sha256(content) == path.strip("/"):
                     return self._send_range(self._bytes(held, name))
         return self._refuse(404)
 

@@ -5,18 +5,18 @@ It does not know what is tested.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from forks import Arm, Forks
+from arms import Arm
+from forks import Forks
 from invariants import check_invariants
 from server import HARBOUR, find_port
 from unstill.jobs.files import Folder
@@ -62,7 +62,7 @@ class Served:
 
     def start(self, *arms: Arm) -> None:
         """Serve, and wait until it answers."""
-        self.pid = self.forks.serve(self.folder, self.port, *self.options, arms=arms, log=self.log, **self.put)
+        self.process = self.forks.serve(self.folder, self.port, *self.options, arms=arms, log=self.log, **self.put)
         wait_until(self.is_there, "the server's coming up")
 
     def is_there(self) -> bool:
@@ -74,15 +74,19 @@ class Served:
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        os.kill(self.pid, signal.SIGKILL)
-        self.forks.wait(self.pid)
+        self.process.kill()
+        self.process.wait()
 
     def stop(self, *signals: int) -> int:
         """Ask it to leave; give its exit code."""
         for number in signals or (signal.SIGTERM,):
-            with suppress(ProcessLookupError):  # it has left already
-                os.kill(self.pid, number)
-        return self.forks.wait(self.pid)
+            self.process.send_signal(number)
+        return self.process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process that serves now."""
+        return self.process.pid
 
     def ask(self, method: str, path: str, **told: Any) -> httpx2.Response:
         """Ask, and remember the answer."""

@@ -11,7 +11,6 @@ import csv
 import json
 import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from typing import Any
 
 import httpx2
 
-from forks import Forks
+from forks import Child, Forks, Keeper
 from invariants import check_invariants
 from served import QUICK, Served, wait_until
 from server import HARBOUR
@@ -135,7 +134,7 @@ class Soak:
         self.losses: list[tuple[str, float]] = []  # a running job and when its worker was killed
         self.log = root / "workers.log"
 
-    def hire(self) -> int:
+    def hire(self) -> Child:
         """Fork a worker."""
         return self.forks.work(self.folder.root, most=None, lease_s=LEASE_S, log=self.folder.root.parent / "workers.log")
 
@@ -147,11 +146,11 @@ class Soak:
             self.server.start()
             return
         number = self.dice.randrange(len(self.workers))
-        pid = self.workers[number]
-        held = [job.id for job in self.store.list_jobs(limit=10, states=["running"]) if job.worker == f"{pid}@cpu"]
-        os.kill(pid, signal.SIGKILL)
+        worker = self.workers[number]
+        held = [job.id for job in self.store.list_jobs(limit=10, states=["running"]) if job.worker == f"{worker.pid}@cpu"]
+        worker.kill()
         self.losses += [(id, time.time()) for id in held]
-        self.forks.wait(pid)
+        worker.wait()
         self.kills["worker"] += 1
         self.workers[number] = self.hire()
 
@@ -168,9 +167,9 @@ class Soak:
     def leave(self) -> None:
         """Let all of them leave as they should."""
         assert self.server.stop() == 0
-        for pid in self.workers:
-            os.kill(pid, signal.SIGTERM)
-            assert self.forks.wait(pid) == 0
+        for worker in self.workers:
+            worker.terminate()
+            assert worker.wait() == 0
 
 
 def soak(forks: Forks, root: Path, kills: int, seed: int) -> dict[str, Any]:
@@ -230,7 +229,7 @@ def walk_events(store: Store) -> Iterator[Event]:
 def main() -> None:
     """Soak, and print the figures."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    with tempfile.TemporaryDirectory() as root, Forks() as forks:
+    with tempfile.TemporaryDirectory() as root, Keeper(Path(root)) as forks:
         try:
             found = soak(forks, Path(root), kills, seed=kills)
         except StoreError as error:

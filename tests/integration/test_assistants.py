@@ -8,16 +8,16 @@ import sys
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
-from server import HARBOUR, QUICK, Server
+from server import HARBOUR, SMALL, Server
 from unstill.formats.frames import read_frames
 
 pytestmark = pytest.mark.slow
-KNOBS = {name: value for name, value in QUICK.items() if not name.startswith("num_")} | {"frames": 3, "steps": 2}
+KNOBS = {name: value for name, value in SMALL.items() if not name.startswith("num_")} | {"frames": 2, "steps": 1}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server(tmp_path_factory.mktemp("serve"), key="secret")
+def server(forks, tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("serve"), key="secret", forks=forks)
     yield found
     found.stop()
 
@@ -55,7 +55,7 @@ def test_a_clip_is_asked_for_looked_at_and_saved(server, mode, tmp_path):
         assert again.is_error
 
     talk(server, mode, act)
-    assert len(read_frames(target)[0]) == 3
+    assert len(read_frames(target)[0]) == 2
 
 
 def test_what_is_wrong_is_said_so_that_it_can_be_done_better(server, tmp_path):
@@ -63,7 +63,9 @@ def test_what_is_wrong_is_said_so_that_it_can_be_done_better(server, tmp_path):
         refused = await client.call_tool("create_clip", {"picture": str(HARBOUR), "motion": 999, "moton": 5})
         assert refused.is_error
         assert "did you mean motion?" in refused.content[0].text
-        long = await client.call_tool("create_clip", {"picture": str(HARBOUR), **KNOBS, "steps": 200, "size": "512x512"})
+        long = await client.call_tool(
+            "create_clip", {"picture": str(HARBOUR), **KNOBS, "frames": 14, "steps": 200, "size": "128x128"}
+        )
         id = long.structured_content["id"]
         early = await client.call_tool("get_clip", {"id": id, "save_to": str(tmp_path / "clip.mp4")})
         assert early.is_error

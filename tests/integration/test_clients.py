@@ -5,18 +5,17 @@ import threading
 import pytest
 
 from relay import Relay
-from server import HARBOUR, QUICK, Server, http
+from server import HARBOUR, LONG, SMALL, Server, http
 from unstill.client import Client, Video
 from unstill.errors import Cancelled, JobConflict, JobMissing, KeyRefused, PictureError, RequestError
 from unstill.formats.frames import read_frames
 
 pytestmark = pytest.mark.slow
-LONG = {**QUICK, "num_inference_steps": 200, "size": "512x512"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server(tmp_path_factory.mktemp("serve"))
+def server(forks, tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("serve"), forks=forks)
     yield found
     found.stop()
 
@@ -30,7 +29,7 @@ def client(server):
 @pytest.fixture(scope="module")
 def made(client) -> Video:
     """A finished clip."""
-    return client.wait(client.create(HARBOUR, **QUICK).id)
+    return client.wait(client.create(HARBOUR, **SMALL).id)
 
 
 def test_a_clip_is_called_as_its_picture_where_nothing_else_is_said(made):
@@ -39,8 +38,8 @@ def test_a_clip_is_called_as_its_picture_where_nothing_else_is_said(made):
 
 def test_a_picture_becomes_a_file_in_one_call(client, tmp_path):
     seen: list[Video] = []
-    video = client.animate(HARBOUR, tmp_path / "clip.gif", seen.append, **QUICK, title="harbour")
-    assert len(read_frames(tmp_path / "clip.gif")[0]) == 3
+    video = client.animate(HARBOUR, tmp_path / "clip.gif", seen.append, **SMALL, title="harbour")
+    assert len(read_frames(tmp_path / "clip.gif")[0]) == 2
     assert (video.state, video.progress, video.seed, video.title) == ("completed", 100, 1, "harbour")
     assert (tmp_path / "clip.gif").stat().st_size == video.bytes
     assert [one.progress for one in seen] == sorted(one.progress for one in seen)
@@ -50,13 +49,13 @@ def test_a_picture_becomes_a_file_in_one_call(client, tmp_path):
 
 def test_bytes_and_open_files_are_taken(client):
     with HARBOUR.open("rb") as file:
-        ids = [client.create(HARBOUR.read_bytes(), **QUICK).id, client.create(file, **QUICK).id]
+        ids = [client.create(HARBOUR.read_bytes(), **SMALL).id, client.create(file, **SMALL).id]
     assert {client.get(id).answer["picture"] for id in ids} == {client.get(ids[0]).answer["picture"]}
 
 
 def test_clips_are_listed_over_all_pages(client, made, monkeypatch):
     monkeypatch.setattr("unstill.client.PAGE", 2)
-    ids = [client.create(HARBOUR, **QUICK).id for _ in range(4)]
+    ids = [client.create(HARBOUR, **SMALL).id for _ in range(4)]
     newest = [video.id for video in client.list()]
     assert newest[:4] == ids[::-1]
     assert [video.id for video in client.list(newest_first=False)] == newest[::-1]
@@ -99,7 +98,7 @@ def test_cancelled_clips_are_errors_and_can_be_tried_again_and_deleted(client, t
 def test_an_answer_that_is_lost_makes_no_second_job(server, client):
     cuts = iter([0, 40])
     with Relay(server.port, lambda line: next(cuts, None)) as relay, Client(relay.url) as far:
-        video = far.create(HARBOUR, **QUICK, title="once")
+        video = far.create(HARBOUR, **SMALL, title="once")
         assert relay.seen == ["POST /v1/videos"] * 3
     assert [one.id for one in client.list() if one.title == "once"] == [video.id]
 
@@ -109,10 +108,10 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(server, made, tmp_path)
 
     def cut(line: str) -> int | None:
         lines.append(line)
-        return 1500 if len(lines) < 4 else None
+        return 500 if len(lines) < 4 else None
 
     whole = http.get(f"{server.url}/v1/videos/{made.id}/content").content
-    assert len(whole) > 3000
+    assert len(whole) > 1500
     with Relay(server.port, cut) as relay, Client(relay.url) as far:
         far.download(made.id, tmp_path / "clip.mp4")
     assert (tmp_path / "clip.mp4").read_bytes() == whole
@@ -121,17 +120,17 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(server, made, tmp_path)
 
 def test_without_events_it_looks_now_and_then(server):
     with Relay(server.port, lambda line: 0 if "/events" in line else None) as relay, Client(relay.url) as far:
-        assert far.wait(far.create(HARBOUR, **QUICK).id).state == "completed"
+        assert far.wait(far.create(HARBOUR, **SMALL).id).state == "completed"
         assert any("/events" in line for line in relay.seen)
 
 
-def test_a_server_that_is_killed_meanwhile_is_waited_for(tmp_path):
-    server = Server(tmp_path, key="secret")
+def test_a_server_that_is_killed_meanwhile_is_waited_for(forks, tmp_path):
+    server = Server(tmp_path, key="secret", forks=forks)
     try:
         with Client(server.url, key="wrong") as stranger, pytest.raises(KeyRefused):
             next(stranger.list())
         with Client(server.url, key="secret", patience_s=240) as client:
-            video = client.create(HARBOUR, **{**QUICK, "num_inference_steps": 30, "size": "256x256"})
+            video = client.create(HARBOUR, **{**SMALL, "num_inference_steps": 40})
             started, seen = threading.Event(), []
 
             def watch(video: Video) -> None:

@@ -11,11 +11,13 @@ import sqlite3
 import subprocess
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from forks import Arm
+from arms import Arm
+from forks import Child
 from invariants import check_invariants
 from served import wait_until
 from server import HARBOUR
@@ -26,7 +28,7 @@ from unstill.jobs.store import Store
 from unstill.jobs.worker import is_gone
 
 pytestmark = pytest.mark.slow
-STEPS = 4
+STEPS = 3
 
 
 @pytest.fixture
@@ -58,24 +60,44 @@ POINTS = {
     "fsync": Arm("os.fsync", word="/outputs/"),
     "rename": Arm("pathlib.Path.replace", word="/outputs/"),
     "fsync of the folder": Arm("os.fsync", word="/outputs", nth=2),
-    "commit": Arm("unstill.jobs.store.Store.complete"),
     "within the commit": Arm("unstill.jobs.store.Store._end"),
+    "commit": Arm("unstill.jobs.store.Store.complete"),
 }
+SIDES = ("before", "after")
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
+MANY = {"unstill.jobs.store.MOST_ATTEMPTS": 99}
+
+
+def test_a_clip_whose_workers_are_killed_at_every_stage_is_made_once_and_no_step_twice(forks, folder, store, submit, tmp_path):
+    """Each worker goes on where the one before was killed, and is killed a little later."""
+    id, kept = submit(), tmp_path / "kept"
+    count = Arm("unstill.runs.Run.keep", act="count", times=99, file=str(kept))
+    for point in POINTS:
+        for side in SIDES:
+            worker = forks.work(folder.root, replace(POINTS[point], side=side), count, **MANY)
+            assert worker.wait() == -signal.SIGKILL, (point, side)
+            is_done = (point, side) == ("commit", "after")
+            assert is_done == (store.get(id).state == "completed"), (point, side)
+            check_invariants(folder, store, [id])
+        if point == "fsync of the folder":  # what is written is kept no longer
+            assert len(kept.read_text()) == STEPS + 1, "one was killed between a step and its keeping"
+    assert store.get(id).attempts == 2 * len(POINTS) - 1, "each but the first had claimed it"
+
+
+@pytest.mark.thorough("the test above in one chain; here each kill is alone, and the very next worker ends the job")
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("point", POINTS)
 def test_a_worker_killed_on_either_side_of_a_stage_loses_and_repeats_nothing(
     forks, folder, store, submit, tmp_path, point, side
 ):
     id, kept = submit(), tmp_path / "kept"
-    arm = Arm(**{**vars(POINTS[point]), "side": side})
-    assert forks.wait(forks.work(folder.root, arm)) == -signal.SIGKILL
+    assert forks.work(folder.root, replace(POINTS[point], side=side)).wait() == -signal.SIGKILL
     check_invariants(folder, store, [id])
     is_done = (point, side) == ("commit", "after")
     assert store.get(id).state == ("completed" if is_done else "queued" if (point, side) == ("claim", "before") else "running")
     if not is_done:
-        assert forks.wait(forks.work(folder.root, Arm("unstill.runs.Run.keep", act="count", times=99, file=str(kept)))) == 0
+        assert forks.work(folder.root, Arm("unstill.runs.Run.keep", act="count", times=99, file=str(kept))).wait() == 0
     job = store.get(id)
     assert (job.state, job.attempts) == ("completed", 1 if is_done or (point, side) == ("claim", "before") else 2)
     if point == "step 2":
@@ -86,17 +108,18 @@ def test_a_worker_killed_on_either_side_of_a_stage_loses_and_repeats_nothing(
 def test_a_job_whose_workers_die_three_times_is_given_up_with_a_reason(forks, folder, store, submit):
     id = submit()
     for _ in range(3):
-        assert forks.wait(forks.work(folder.root, POINTS["encode"])) == -signal.SIGKILL
+        assert forks.work(folder.root, POINTS["encode"]).wait() == -signal.SIGKILL
         store.expire(is_gone)
     job = store.get(id)
     assert (job.state, job.error["code"]) == ("failed", "worker_lost")
     assert "died or hung 3 times" in job.error["message"]
     store.retry(id)
-    assert forks.wait(forks.work(folder.root)) == 0
+    assert forks.work(folder.root).wait() == 0
     assert store.get(id).state == "completed"
     check_invariants(folder, store, [id])
 
 
+@pytest.mark.thorough("20 random kills; a thousand are `make soak`")
 def test_workers_that_are_killed_at_random_lose_and_repeat_nothing(forks, folder, store, submit):
     """Two workers and 20 kills; `make soak` does the same a thousand times, with a server."""
     dice, workers = random.Random(3), [forks.work(folder.root, most=None) for _ in range(2)]
@@ -104,17 +127,17 @@ def test_workers_that_are_killed_at_random_lose_and_repeat_nothing(forks, folder
     for _ in range(20):
         time.sleep(dice.uniform(0.0, 0.8))
         number = dice.randrange(2)
-        os.kill(workers[number], signal.SIGKILL)
-        forks.wait(workers[number])
+        workers[number].kill()
+        workers[number].wait()
         workers[number] = forks.work(folder.root, most=None)
         for id in ids:  # a job whose workers die too often is given up with a reason: asked for again, it goes on
             if store.get(id).state == "failed":
                 assert store.get(id).error["code"] == "worker_lost"
                 store.retry(id)
     wait_until(lambda: store.count().get("completed", 0) + store.count().get("failed", 0) == len(ids), "the end of all")
-    for pid in workers:
-        os.kill(pid, signal.SIGTERM)
-        assert forks.wait(pid) == 0
+    for worker in workers:
+        worker.terminate()
+        assert worker.wait() == 0
     assert all(store.get(id).state == "completed" or store.get(id).error["code"] == "worker_lost" for id in ids)
     check_invariants(folder, store, ids)
 
@@ -125,28 +148,27 @@ def test_workers_that_are_killed_at_random_lose_and_repeat_nothing(forks, folder
 @pytest.fixture
 def long(forks, folder, store, submit):
     """A job that is being sampled and would be for long, and its worker."""
-    id = submit(steps=200, size="256x256", frames=14)
-    pid = forks.work(folder.root, most=None)
+    id = submit(steps=200, size="128x128", frames=14)
+    worker = forks.work(folder.root, most=None)
     wait_until(lambda: store.get(id).stage == "sample" or store.get(id).error, "sampling")
-    yield id, pid
-    if not is_gone(str(pid)):
-        os.kill(pid, signal.SIGKILL)
-    forks.wait(pid)
+    yield id, worker
+    worker.kill()
+    worker.wait()
 
 
 def test_a_worker_that_is_asked_to_leave_twice_gives_its_job_back(forks, folder, store, long):
-    id, pid = long
-    os.kill(pid, signal.SIGTERM)
-    os.kill(pid, signal.SIGTERM)
-    assert forks.wait(pid) == 0
+    id, worker = long
+    worker.terminate()
+    worker.terminate()
+    assert worker.wait() == 0
     assert (store.get(id).state, store.get(id).attempts) == ("queued", 0)
     check_invariants(folder, store, [id])
 
 
-def stop_between_changes(pid: int, folder: Folder) -> None:
+def stop_between_changes(worker: Child, folder: Folder) -> None:
     """Stop a worker where it does not hold the store: else nobody could change that until it is killed."""
     while True:
-        os.kill(pid, signal.SIGSTOP)
+        worker.send_signal(signal.SIGSTOP)
         with (
             closing(sqlite3.connect(folder.store, timeout=0.5, isolation_level=None)) as db,
             suppress(sqlite3.OperationalError),
@@ -154,17 +176,17 @@ def stop_between_changes(pid: int, folder: Folder) -> None:
             db.execute("BEGIN IMMEDIATE")
             db.execute("ROLLBACK")
             return
-        os.kill(pid, signal.SIGCONT)
+        worker.send_signal(signal.SIGCONT)
         time.sleep(0.01)
 
 
 def test_a_worker_that_hangs_is_replaced_and_comes_too_late(folder, store, long):
     """It wakes up after its job was taken over, finds itself refused, and goes on with other jobs."""
-    id, pid = long
-    stop_between_changes(pid, folder)
+    id, worker = long
+    stop_between_changes(worker, folder)
     wait_until(lambda: store.expire() == [id], "the end of the lease")
     other = store.claim("other", lease_s=1000)
-    os.kill(pid, signal.SIGCONT)
+    worker.send_signal(signal.SIGCONT)
     next_one = store.submit(Order(dict(other.knobs, steps=1, size="64x64", frames=2), other.picture, "next")).id
     wait_until(lambda: store.get(next_one).state == "completed", "its next job")
     assert (store.get(id).state, store.get(id).worker, store.get(id).claim) == ("running", "other", other.claim)
@@ -174,11 +196,11 @@ def test_a_worker_that_hangs_is_replaced_and_comes_too_late(folder, store, long)
 
 @pytest.mark.parametrize("wish", ["cancel", "delete"])
 def test_a_running_job_that_nobody_wants_makes_way_for_the_next(folder, store, submit, long, wish):
-    id, pid = long
+    id, worker = long
     next_one = submit(steps=1)
     assert getattr(store, wish)(id).state == getattr(store, wish)(id).state == "running", "asked twice, it is the same"
     wait_until(lambda: store.get(next_one).state == "completed", "the next one's end")
-    assert not is_gone(str(pid)), "the worker goes on"
+    assert worker.poll() is None, "the worker goes on"
     if wish == "cancel":
         assert store.get(id).state == "cancelled"
     else:
@@ -190,11 +212,11 @@ def test_a_running_job_that_nobody_wants_makes_way_for_the_next(folder, store, s
 
 
 def test_the_wish_to_delete_outlives_the_worker(forks, folder, store, long):
-    id, pid = long
-    stop_between_changes(pid, folder)
+    id, worker = long
+    stop_between_changes(worker, folder)
     store.delete(id)
-    os.kill(pid, signal.SIGKILL)
-    forks.wait(pid)
+    worker.kill()
+    worker.wait()
     assert store.expire(is_gone) == [id]
     with pytest.raises(JobMissing):
         store.get(id)
@@ -203,29 +225,28 @@ def test_the_wish_to_delete_outlives_the_worker(forks, folder, store, long):
 
 # ---- F4: there is no room --------------------------------------------------------------------------------------
 
-WRITES = {name: Arm(at, word="/outputs/", times=2) for name, at in
-          (("open", "pathlib.Path.open"), ("fsync", "os.fsync"), ("rename", "pathlib.Path.replace"))}  # fmt: skip
+WRITES = [Arm(at, word="/outputs/") for at in ("pathlib.Path.open", "os.fsync", "pathlib.Path.replace")]
 
 
-@pytest.mark.parametrize("point", WRITES)
-def test_a_clip_that_finds_no_room_waits_and_is_made_by_itself_later(forks, folder, store, submit, tmp_path, point):
+def test_a_clip_that_finds_no_room_waits_and_is_made_by_itself_later(forks, folder, store, submit, tmp_path):
+    """There is none to open its file, then to flush it, then to rename it."""
     id = submit()
-    full = Arm(**{**vars(WRITES[point]), "act": "ENOSPC"})
-    assert forks.wait(forks.work(folder.root, full, most=3, log=tmp_path / "log")) == 0
+    full = [replace(point, act="ENOSPC") for point in WRITES]
+    assert forks.work(folder.root, *full, most=len(full) + 1, log=tmp_path / "log").wait() == 0
     assert (store.get(id).state, store.get(id).attempts) == ("completed", 1)
     assert (tmp_path / "log").read_text().count("No room is left") == 1, "said once"
     check_invariants(folder, store, [id])
 
 
-@pytest.mark.parametrize("point", WRITES)
-def test_a_clip_that_the_disk_refuses_fails_with_the_reason(forks, folder, store, submit, point):
-    id = submit()
-    assert forks.wait(forks.work(folder.root, Arm(**{**vars(WRITES[point]), "act": "EIO"}))) == 0
-    job = store.get(id)
-    assert (job.state, job.error["code"]) == ("failed", "write_failed")
-    assert "Input/output error" in job.error["message"] and str(folder.root) not in job.error["message"]
+def test_a_clip_that_the_disk_refuses_fails_with_the_reason(forks, folder, store, submit):
+    """One when its file is opened, the next when it is flushed, the last when it is renamed."""
+    ids = [submit(seed=seed) for seed in range(len(WRITES))]
+    assert forks.work(folder.root, *(replace(point, act="EIO") for point in WRITES), most=len(ids)).wait() == 0
+    for job in map(store.get, ids):
+        assert (job.state, job.error["code"]) == ("failed", "write_failed")
+        assert "Input/output error" in job.error["message"] and str(folder.root) not in job.error["message"]
     assert list(folder.outputs.iterdir()) == []
-    check_invariants(folder, store, [id])
+    check_invariants(folder, store, ids)
 
 
 @pytest.fixture
@@ -265,12 +286,12 @@ def test_on_a_disk_that_is_full_all_waits_and_goes_on_by_itself(forks, small_dis
             ids.append(store.submit(order).id)
     with pytest.raises(DiskFull, match="No room is left"):
         folder.keep_picture(os.urandom(100_000))
-    pid = forks.work(folder.root, most=None, log=log)
+    worker = forks.work(folder.root, most=None, log=log)
     wait_until(lambda: log.exists() and "waits: No room is left" in log.read_text(), "its saying so")
     filler.unlink()
     wait_until(lambda: store.get(ids[0]).state == "completed", "its going on")
-    os.kill(pid, signal.SIGTERM)
-    assert forks.wait(pid) == 0
+    worker.terminate()
+    assert worker.wait() == 0
     assert "Traceback" not in log.read_text()
     check_invariants(folder, store, ids)
     store.close()

@@ -25,8 +25,8 @@ NAMES = sorted({*KNOBS, *ALIASES, "seconds", "priority", "title", "prompt"})
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server(tmp_path_factory.mktemp("serve"), "--queue", "1")
+def server(forks, tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("serve"), "--queue", "1", forks=forks)
     yield found
     found.stop()
 

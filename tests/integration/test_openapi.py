@@ -22,8 +22,8 @@ HELD = {"not_a_server_error", "status_code_conformance", "content_type_conforman
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server(tmp_path_factory.mktemp("serve"), "--queue", "3")
+def server(forks, tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("serve"), "--queue", "3", forks=forks)
     yield found
     found.stop()
 

@@ -1,5 +1,6 @@
 """Downloads from a hub on loopback: what is fetched, what is resumed, what is refused and how it is said."""
 
+import functools
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,12 @@ def noise(seed: str, size: int) -> bytes:
 
 def make_files() -> dict[str, bytes]:
     """The files of the real repository by name, with bytes that only their digest knows."""
+    return dict(draw_files())
+
+
+@functools.cache
+def draw_files() -> Mapping[str, bytes]:
+    """Make them; this takes longer than most downloads."""
     configs = {"unet": {"num_frames": 25}, "vae": {"part": "vae"}, "image_encoder": {"part": "image_encoder"}}
     files = {f"{part}/config.json": json.dumps(config).encode() for part, config in configs.items()}
     files |= {"scheduler/scheduler_config.json": b"{}", "feature_extractor/preprocessor_config.json": b"{}"}

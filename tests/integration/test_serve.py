@@ -1,30 +1,38 @@
-"""`unstill serve`, as a process, with plain HTTP."""
+"""`unstill serve` with plain HTTP."""
 
 import base64
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from server import HARBOUR, QUICK, Server, http, post, wait_for
+from server import HARBOUR, LONG, SMALL, Server, http, post, wait_for
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server(tmp_path_factory.mktemp("serve"), "--queue", "50")
+def server(forks, tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("serve"), "--queue", "50", forks=forks)
     yield found
-    assert found.stop() in (0, -signal.SIGTERM)
+    assert found.stop() == 0
+
+
+def test_a_clip_is_made_by_processes_that_are_nobodys_forks(tmp_path):
+    """All other tests of servers fork what takes seconds to start."""
+    server = Server(tmp_path)
+    try:
+        assert wait_for(server, post(server, num_inference_steps=1).json()["id"])["status"] == "completed"
+    finally:
+        assert server.stop() == 0
 
 
 def test_json_is_taken_too(server):
     url = "data:image/jpeg;base64," + base64.b64encode(HARBOUR.read_bytes()).decode()
-    answer = http.post(f"{server.url}/v1/videos", json={**QUICK, "input_reference": {"image_url": url}})
+    answer = http.post(f"{server.url}/v1/videos", json={**SMALL, "input_reference": {"image_url": url}})
     assert answer.status_code == 200
     assert answer.headers["openai-poll-after-ms"] == "500"
     assert wait_for(server, answer.json()["id"])["status"] == "completed"
@@ -82,7 +90,7 @@ def test_a_body_that_is_too_large_is_refused_unread(server):
 
 
 def test_a_running_clip_can_be_cancelled(server):
-    id = post(server, num_inference_steps=200, size="512x512").json()["id"]
+    id = post(server, **LONG).json()["id"]
     wait_for(server, id, "running")
     assert http.post(f"{server.url}/v1/videos/{id}/cancel").status_code == 200
     video = wait_for(server, id, most_s=240)
@@ -133,7 +141,7 @@ def test_what_an_operator_looks_at(server):
     assert http.get(f"{server.url}/nothing").json()["error"]["code"] == "not_found"
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough("two servers and three workers that import torch; test_clients.py does it with forks")
 def test_a_server_that_is_killed_goes_on_with_its_jobs(tmp_path):
     """kill -9 of the server in the middle of a clip: its worker finds itself alone, and the same folder served again makes it."""
     server = Server(tmp_path)

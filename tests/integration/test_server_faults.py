@@ -3,17 +3,16 @@
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing
 
 import httpx2
 import pytest
 
-from forks import Arm
+from arms import Arm
 from invariants import check_invariants
 from served import CLIP, bring, check, listening, wait_until
+from server import LONG
 from unstill.jobs.files import Folder
 
 pytestmark = pytest.mark.slow
@@ -27,7 +26,7 @@ def test_a_server_killed_on_either_side_of_accepting_gives_one_job_to_one_key(fo
     server = serve(arms=(Arm("unstill.jobs.store.Store.submit", side),))
     with pytest.raises(httpx2.TransportError):
         server.post(key="once")
-    assert forks.wait(server.pid) == -signal.SIGKILL
+    assert server.process.wait() == -signal.SIGKILL
     assert len(server.store.list_jobs()) == (1 if side == "after" else 0)
     server.start()
     first, again = server.post(key="once").json()["id"], server.post(key="once").json()["id"]
@@ -39,7 +38,7 @@ def test_asked_to_leave_twice_under_load_it_leaves_and_running_work_waits(serve)
     """With a worker of its own, a listener, and posts that come meanwhile."""
     server = serve("--device", "cpu", has_workers=True)
     wait_until(lambda: server.get("/readyz").status_code == 200, "its worker")
-    id = server.post(num_inference_steps=200, size="512x512").json()["id"]
+    id = server.post(**LONG).json()["id"]
     wait_until(lambda: server.store.get(id).stage == "sample", "sampling")
     check(server, id)
     answers: list[int] = []
@@ -71,7 +70,7 @@ def test_the_first_ctrl_c_waits_for_the_step_and_the_second_for_nothing(forks, s
     """The worker is stopped, so that its step never ends; it loses no attempt by that."""
     server = serve("--device", "cpu")
     wait_until(lambda: server.get("/readyz").status_code == 200, "its worker")
-    id = server.post(num_inference_steps=200, size="512x512").json()["id"]
+    id = server.post(**LONG).json()["id"]
     wait_until(lambda: server.store.get(id).worker, "the claim")
     worker = int(server.store.get(id).worker.partition("@")[0])
     wait_until(lambda: server.store.get(id).stage == "sample", "sampling")
@@ -79,7 +78,7 @@ def test_the_first_ctrl_c_waits_for_the_step_and_the_second_for_nothing(forks, s
     os.kill(server.pid, signal.SIGINT)
     wait_until(lambda: "Ctrl-C again leaves at once" in server.read_log(), "its saying so")
     os.kill(server.pid, signal.SIGINT)
-    assert forks.wait(server.pid) == 130
+    assert server.process.wait() == 130
     assert (server.store.get(id).state, server.store.get(id).attempts) in (("queued", 0), ("running", 1))
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
@@ -92,27 +91,21 @@ def test_the_first_ctrl_c_waits_for_the_step_and_the_second_for_nothing(forks, s
 # ---- F11: whose folder, and what is in it --------------------------------------------------------------------
 
 
-def run(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "unstill", "serve", "--port", "0", *words], capture_output=True, text=True, timeout=240
-    )
-
-
-def test_a_folder_that_is_served_or_cannot_be_written_is_refused(serve):
+def test_a_folder_that_is_served_or_cannot_be_written_is_refused(forks, serve):
     server = serve()
     for folder, said in (
         (server.folder, f"process {server.pid} at http://127.0.0.1:{server.port}"),
         ("/proc/none", "cannot hold jobs"),
     ):
-        done = run("--data", str(folder))
+        done = forks.run(["serve", "--port", "0", "--data", str(folder)])
         assert (done.returncode, done.stdout) == (12, "")
         assert said in done.stderr and "Traceback" not in done.stderr
     check(server)
 
 
-def test_a_port_that_is_taken_is_said_before_anything_is_started(serve, tmp_path):
+def test_a_port_that_is_taken_is_said_before_anything_is_started(forks, serve, tmp_path):
     server = serve()
-    done = run("--port", str(server.port), "--data", str(tmp_path / "other"))
+    done = forks.run(["serve", "--port", str(server.port), "--data", str(tmp_path / "other")])
     assert done.returncode == 2
     assert f"127.0.0.1:{server.port} cannot be listened on" in done.stderr
 

@@ -3,24 +3,26 @@
 import base64
 import io
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
-import time
 
 import httpx2
 import pytest
 from PIL import Image
 
-from server import HARBOUR, QUICK, Server, http, post, wait_for
+from served import wait_until
+from server import HARBOUR, LONG, SMALL, Server, http, post, wait_for
 from unstill.request import KNOBS
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server(tmp_path_factory.mktemp("studio"))
+def server(forks, tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("studio"), forks=forks)
     yield found
     found.stop()
 
@@ -36,7 +38,7 @@ def picture(server) -> str:
 def video(server, picture) -> dict:
     """A finished clip of four frames, of a kept picture."""
     asked = {
-        **QUICK,
+        **SMALL,
         "model": "auto",
         "size": "256x144",
         "num_frames": 4,
@@ -115,9 +117,12 @@ def test_who_comes_late_may_leave_out_what_happened_before(server, video):
     assert http.get(f"{server.url}/v1/events?after=yesterday").status_code == 422
 
 
-def test_a_planner_that_was_killed_is_replaced(server, picture):
-    subprocess.run(["pkill", "-9", "-f", f"unstill.studio.planner {server.folder}"], check=False)
+def test_a_planner_that_was_killed_is_replaced(forks, server, picture):
     assert plan(server, picture).json()["object"] == "plan"
+    [first] = forks.find("unstill.studio.planner", str(server.folder))
+    os.kill(first, signal.SIGKILL)
+    assert plan(server, picture).json()["object"] == "plan"
+    assert forks.find("unstill.studio.planner", str(server.folder)) != [first]
 
 
 def test_every_knob_that_may_be_set_is_listed_with_its_ends(server):
@@ -182,13 +187,14 @@ def test_one_goes_on_from_the_last_frame(server, video):
 
 
 def test_a_running_clip_shows_what_it_will_be(server, picture):
-    asked = {**QUICK, "size": "256x144", "num_frames": 9, "num_inference_steps": 200}
+    asked = {**LONG, "size": "128x72"}
     id = http.post(f"{server.url}/v1/videos", json={**asked, "input_reference": {"file_id": picture}}).json()["id"]
-    end = time.monotonic() + 240
-    while (shown := http.get(f"{server.url}/v1/videos/{id}/preview")).status_code == 404:
-        assert time.monotonic() < end, "nothing was shown within 240 s"
-        time.sleep(0.05)
-    assert max(open_image(shown).size) == 480
+
+    def fetch() -> httpx2.Response | None:
+        shown = http.get(f"{server.url}/v1/videos/{id}/preview")
+        return None if shown.status_code == 404 else shown
+
+    assert max(open_image(wait_until(fetch, "its first preview")).size) == 480
     waiting = [post(server, seed=seed).json()["id"] for seed in (1, 2, 3)]
 
     def queue():
@@ -206,7 +212,7 @@ def test_a_running_clip_shows_what_it_will_be(server, picture):
 
 
 def test_what_is_made_of_a_clip_goes_with_it(server, picture):
-    made = http.post(f"{server.url}/v1/videos", json={**QUICK, "input_reference": {"file_id": picture}}).json()["id"]
+    made = http.post(f"{server.url}/v1/videos", json={**SMALL, "input_reference": {"file_id": picture}}).json()["id"]
     wait_for(server, made)
     before = {place.name for place in (server.folder / "outputs").iterdir()}
     assert http.delete(f"{server.url}/v1/videos/{made}").json()["deleted"]
@@ -214,8 +220,8 @@ def test_what_is_made_of_a_clip_goes_with_it(server, picture):
     assert sorted(name.partition(".")[2] for name in gone) == ["last.png", "mp4", "spritesheet.jpg", "thumbnail.jpg"]
 
 
-def test_a_browser_shows_its_key_once(tmp_path):
-    server = Server(tmp_path, key="secret")
+def test_a_browser_shows_its_key_once(forks, tmp_path):
+    server = Server(tmp_path, key="secret", forks=forks)
     try:
         with httpx2.Client(base_url=server.url, timeout=120) as browser:
             assert browser.get("/v1/session").json() == {"needs_key": True, "is_open": False}
