@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 TESTS := $(RUN) -m pytest -n 2 --dist worksteal
-KERNELS := KERNELS_MUST_RUN=1 TRITON_INTERPRET=1 $(RUN) -m pytest -n 2 tests/kernels -m kernels
+KERNELS := KERNELS_MUST_RUN=1 TRITON_INTERPRET=1 $(RUN) -m pytest tests/kernels -m kernels
 HAS_TRITON := $(RUN) -c 'import importlib.util as u; raise SystemExit(not u.find_spec("triton"))'
 
 .PHONY: help demo check types quick test kernels thorough coverage format bench soak docs clean
@@ -34,9 +34,9 @@ quick:
 
 test: .venv/ready  ## everything a change could break and that needs no GPU; 6 minutes on two cores
 	@$(TESTS)
-	@if $(HAS_TRITON); then $(KERNELS); else echo "Triton is not installed: its kernels did not run (make kernels, 286 MB)"; fi
+	@if $(HAS_TRITON); then $(KERNELS); else echo "Triton is not installed: its kernels did not run (make kernels, 198 MB)"; fi
 
-kernels: .venv/ready  ## every Triton kernel in Triton's interpreter, on the CPU; installs Triton, 286 MB
+kernels: .venv/ready  ## every Triton kernel in Triton's interpreter, on the CPU; installs Triton, 198 MB
 	@$(HAS_TRITON) || $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[kernels]'
 	@$(KERNELS)
 

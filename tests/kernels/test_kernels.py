@@ -5,11 +5,14 @@ Nothing here is skipped one by one: either all of them run, or none can.
 """
 
 import os
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 import torch
 from torch import nn
 
+import unstill.kernels
 from unstill.kernels.add_norm import add_norm, add_norm_plain
 from unstill.kernels.attend import attend_over_time, attend_plain
 from unstill.kernels.attend_wide import attend_wide, softmax, softmax_plain
@@ -35,6 +38,18 @@ MULTIPLIED = EXACT if ON_GPU else [torch.float32, torch.float16]  # the interpre
 def sizes(*tiny, full=()):
     """Return the cases of a kernel: the interpreter takes seconds for one of a real size."""
     return [*tiny, *full] if ON_GPU else [*tiny]
+
+
+def list_kernels():
+    """Return every Triton function of the package by name."""
+    modules = (import_module(f"unstill.kernels.{one.name}") for one in iter_modules(unstill.kernels.__path__))
+    found = {name: value for module in modules for name, value in vars(module).items() if name.endswith("_kernel")}
+    return {name: kernel for name, kernel in found.items() if hasattr(kernel, "add_pre_run_hook")}
+
+
+LAUNCHED = set()
+for name, kernel in list_kernels().items():
+    kernel.add_pre_run_hook(lambda *told, name=name, **more: LAUNCHED.add(name))
 
 
 @pytest.fixture(autouse=True)
@@ -190,3 +205,8 @@ def test_group_norm_of_values_far_from_zero_does_not_cancel():
 def test_attention_over_time(clips, frames, pixels, heads, width, dtype):
     qkv = draw(clips, frames, pixels, 3 * heads * width, dtype=dtype)
     assert_close(attend_over_time(qkv, heads), attend_plain(qkv.double(), heads), dtype)
+
+
+def test_every_kernel_was_launched_by_a_test_above():
+    """A case that falls back to the plain version would pass, and show nothing."""
+    assert set(list_kernels()) == LAUNCHED
