@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -24,7 +25,6 @@ pytestmark = [
 ]
 KNOBS = {"size": "64x64", "frames": 3, "steps": 2, "seed": 1, "look": False, "measure": False}
 ENDLESS = {"frames": 25, "steps": 200}  # for what does not come to its end
-LONG = {"frames": 8, "steps": 100}  # some seconds, however quick the machine
 TOKEN = "0123456789abcdef" * 2
 LEASE_S = 6.0
 
@@ -99,35 +99,40 @@ def test_a_server_lets_a_cluster_make_its_clips(cluster, token, tmp_path):
     wait_until(lambda: not list_actors("JobActor"), "the actors' end")
 
 
-def test_whoever_dies_or_hangs_its_job_is_made_all_the_same(workers, folder, store, order):
-    wait_until(lambda: workers.is_alive, "the first actor")
-    feeder = workers._running["ray"]
-
-    # An actor is killed.
-    id = store.submit(order(**LONG)).id
-    wait_until(lambda: is_sampling(store, id), "some steps")
-    [actor] = list_actors("JobActor")
-    os.kill(actor, signal.SIGKILL)
-    wait_until(lambda: not workers.is_alive, "its end is known")
-    wait_until(lambda: store.get(id).state == "completed", "its clip")
-    assert store.get(id).attempts == 2
-
-    # One hangs, with a job that has no steps to go on from: it is not over before it is seen.
-    hung = store.submit(order(**LONG, seed=5)).id
-    wait_until(lambda: is_sampling(store, hung), "some steps")
+def stop_actor() -> int:
+    """Stop the actor before it gets its job, so that no machine is quick enough to end it first."""
     [actor] = list_actors("JobActor")
     os.kill(actor, signal.SIGSTOP)
+    return actor
+
+
+def test_whoever_dies_or_hangs_its_job_is_made_all_the_same(workers, folder, store, order):
+    wait_until(lambda: workers.is_alive, "the first actor")
+
+    # An actor is killed.
+    actor = stop_actor()
+    id = store.submit(order()).id
+    wait_until(lambda: store.get(id).attempts, "its claim")
+    with suppress(ProcessLookupError):  # on a machine that is very busy it was held to hang already
+        os.kill(actor, signal.SIGKILL)
+    wait_until(lambda: store.get(id).state == "completed", "its clip")
+
+    # One hangs.
+    wait_until(lambda: workers.is_alive, "the next actor")
+    actor = stop_actor()
+    hung = store.submit(order(seed=5)).id
     wait_until(lambda: store.get(hung).attempts == 2, "another attempt")
     wait_until(lambda: actor not in list_actors("JobActor"), "its end")
     wait_until(lambda: store.get(hung).state == "completed", "its clip")
 
-    # Whoever feeds it is killed, in the middle of another job.
-    other, pid = store.submit(order(**LONG, seed=2)).id, feeder.process.pid
-    wait_until(lambda: is_sampling(store, other), "some steps")
-    assert read_pid(store.get(other).worker) == pid
-    feeder.process.kill()
+    # The process that feeds actors is killed.
+    wait_until(lambda: workers.is_alive, "the next actor")
+    stop_actor()
+    other = store.submit(order(seed=2)).id
+    wait_until(lambda: store.get(other).worker, "its claim")
+    os.kill(read_pid(store.get(other).worker), signal.SIGKILL)
     wait_until(lambda: store.get(other).state == "completed", "its clip")
-    assert store.get(other).attempts == 2
+    assert all(store.get(one).attempts >= 2 for one in (id, hung, other))
     check_invariants(folder, store, [id, hung, other])
 
 
