@@ -1,5 +1,6 @@
 """Short films whose motion is known: a picture read along a map, and the flow that this means."""
 
+import functools
 import math
 
 import torch
@@ -9,8 +10,12 @@ from torch import Tensor
 SIZE = (576, 1024)
 
 
+@functools.cache
 def grain(seed: int = 1, size: tuple[int, int] = SIZE) -> Tensor:
-    """Paint noise of many sizes in colour, [3, H, W], 0 to 1; coarse enough to be read between pixels without error."""
+    """Return noise of many sizes in colour, [3, H, W], 0 to 1; coarse enough to be read between pixels without error.
+
+    It is painted once, so nobody may write into it.
+    """
     generator, picture = torch.Generator().manual_seed(seed), torch.zeros(3, *size)
     for cell in (8, 16, 32, 64):
         small = torch.randn(1, 3, size[0] // cell + 1, size[1] // cell + 1, generator=generator)

@@ -12,12 +12,15 @@ from unstill.cli import main
 from unstill.cli.report import tell_asked
 from unstill.contact import WIDTH, Curves, choose_frames, choose_span, follow
 
-FRAMES = (travel(grain(size=(96, 160)), 5, pan=(1.0, 0.0)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+@pytest.fixture(scope="module")
+def frames():
+    return (travel(grain(size=(96, 160)), 5, pan=(1.0, 0.0)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 @pytest.fixture
-def file(tmp_path):
-    return make_clip(FRAMES).save(tmp_path / "walk.webm")
+def file(frames, tmp_path):
+    return make_clip(frames).save(tmp_path / "walk.webm")
 
 
 def test_the_report_says_how_it_moves(file, capsys):
@@ -44,8 +47,8 @@ def test_the_sheet_is_a_picture_with_every_frame_of_a_short_clip(file, tmp_path,
         assert len(np.unique(np.asarray(picture.convert("L")))) > 100
 
 
-def test_a_still_clip_is_told_with_its_cure(tmp_path, capsys):
-    file = make_clip(np.repeat(FRAMES[:1], 4, axis=0)).save(tmp_path / "still.gif")
+def test_a_still_clip_is_told_with_its_cure(frames, tmp_path, capsys):
+    file = make_clip(np.repeat(frames[:1], 4, axis=0)).save(tmp_path / "still.gif")
     assert main(["report", str(file)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("stands still")
@@ -87,15 +90,15 @@ def test_the_sheet_of_a_strip_is_a_sheet(size, tmp_path):
         assert picture.height < 3000
 
 
-def test_the_sheet_does_not_replace_the_clip(tmp_path, capsys):
-    file = make_clip(FRAMES).save(tmp_path / "clip.apng").rename(tmp_path / "clip.png")
+def test_the_sheet_does_not_replace_the_clip(frames, tmp_path, capsys):
+    file = make_clip(frames).save(tmp_path / "clip.apng").rename(tmp_path / "clip.png")
     before = file.read_bytes()
     assert main(["report", str(file), "-o", str(file)]) == 2
     assert file.read_bytes() == before
 
 
-def test_a_single_frame_has_no_motion(tmp_path, capsys):
-    folder = make_clip(FRAMES[:1]).save(tmp_path / "one")
+def test_a_single_frame_has_no_motion(frames, tmp_path, capsys):
+    folder = make_clip(frames[:1]).save(tmp_path / "one")
     assert main(["report", str(folder)]) == 2
     assert "motion takes two" in capsys.readouterr().err
 

@@ -6,8 +6,6 @@ import torch
 from films import SIZE, disc, grain, pair, similar
 from unstill.measure.flow import shrink, track
 
-PICTURE = grain()
-
 
 def follow(frames):
     return track(shrink(frames))
@@ -19,24 +17,23 @@ def seen_mean(values_PHW, flow):
 
 @pytest.mark.parametrize("step_px", [0.5, 1.0, 3.0, 6.5, 12.0, 25.0])
 def test_a_pan_is_measured_within_three_percent(step_px):
-    flow = follow(pair(PICTURE, similar((step_px * 0.8, -step_px * 0.6))))
+    flow = follow(pair(grain(), similar((step_px * 0.8, -step_px * 0.6))))
     assert seen_mean(flow.flow_PCHW.norm(dim=1), flow) == pytest.approx(step_px, rel=0.03)
     assert seen_mean(flow.flow_PCHW[:, 0], flow) == pytest.approx(step_px * 0.8, rel=0.02, abs=0.03)
     assert seen_mean(flow.flow_PCHW[:, 1], flow) == pytest.approx(-step_px * 0.6, rel=0.02, abs=0.03)
 
 
-@pytest.mark.parametrize(
-    "way", [similar(zoom_percent=1), similar(zoom_percent=-1), similar(roll_degrees=1)], ids=["in", "out", "roll"]
-)
-def test_zoom_and_roll_are_followed_everywhere(way):
-    flow = follow(pair(PICTURE, way))
+@pytest.mark.parametrize("turned", [{"zoom_percent": 1}, {"zoom_percent": -1}, {"roll_degrees": 1}], ids=["in", "out", "roll"])
+def test_zoom_and_roll_are_followed_everywhere(turned):
+    way = similar(**turned)
+    flow = follow(pair(grain(), way))
     truth = torch.nn.functional.avg_pool2d(way[None], 4)
     assert seen_mean((flow.flow_PCHW - truth).norm(dim=1), flow) < 0.15
 
 
 @pytest.mark.parametrize("step_px", [2, 4, 10])
 def test_a_disc_moves_and_what_is_behind_it_does_not(step_px):
-    frames, way = disc(PICTURE, grain(2), step_px)
+    frames, way = disc(grain(), grain(2), step_px)
     flow = follow(frames)
     inside = torch.nn.functional.avg_pool2d(way[:1] / step_px, 4) > 0.999
     speed = flow.flow_PCHW.norm(dim=1)
@@ -56,20 +53,20 @@ def test_motion_is_told_at_the_size_of_1024x576(size):
 
 
 def test_the_same_frame_twice_does_not_move():
-    flow = follow(PICTURE[None].repeat(3, 1, 1, 1))
+    flow = follow(grain()[None].repeat(3, 1, 1, 1))
     assert flow.flow_PCHW.shape == (2, 2, 144, 256)
     assert float(flow.flow_PCHW.abs().max()) < 1e-3
 
 
 def test_a_change_of_light_is_not_motion():
-    frames = pair(PICTURE * 0.8 + 0.1, similar((2.0, 0.0)))
+    frames = pair(grain() * 0.8 + 0.1, similar((2.0, 0.0)))
     frames[1] = frames[1] + 8 / 255
     flow = follow(frames)
     assert seen_mean(flow.flow_PCHW[:, 0], flow) == pytest.approx(2, rel=0.03)
 
 
 def test_a_plain_place_is_not_trusted():
-    picture = PICTURE.clone()
+    picture = grain().clone()
     picture[:, :, 512:] = 0.5
     trust = follow(pair(picture, similar((3.0, 0.0)))).confidence_PHW[0]
     assert float(trust[:, 10:110].mean()) > 0.7
@@ -77,7 +74,7 @@ def test_a_plain_place_is_not_trusted():
 
 
 def test_what_leaves_the_frame_is_not_trusted():
-    trust = follow(pair(PICTURE, similar((40.0, 0.0)))).confidence_PHW[0]
+    trust = follow(pair(grain(), similar((40.0, 0.0)))).confidence_PHW[0]
     assert float(trust[:, -9:].max()) == 0
     assert float(trust[:, 60:200].mean()) > 0.7
 
@@ -89,5 +86,5 @@ def test_frames_of_one_colour_give_finite_numbers_that_are_not_trusted():
 
 
 def test_a_cut_is_hardly_trusted():
-    trust = follow(torch.stack([PICTURE, grain(9)])).confidence_PHW
+    trust = follow(torch.stack([grain(), grain(9)])).confidence_PHW
     assert float(trust.mean()) < 0.15

@@ -11,7 +11,6 @@ from films import disc, grain, pair, places, similar, travel
 from unstill.measure.flow import Flow, shrink, track
 from unstill.measure.motion import fit_camera, measure_motion_px, measure_static_share, name_camera, settle
 
-PICTURE = grain()
 PIXEL_PX = (2.0, 2.0)
 
 
@@ -40,7 +39,7 @@ def whole(way_CHW):
 )
 def test_a_camera_is_taken_apart(pan, zoom, roll):
     way = similar(pan, zoom, roll)
-    flow, camera = look(pair(PICTURE, way))
+    flow, camera = look(pair(grain(), way))
     assert float(camera.pan_x_px_P) == pytest.approx(pan[0], rel=0.02, abs=0.03)
     assert float(camera.pan_y_px_P) == pytest.approx(pan[1], rel=0.02, abs=0.03)
     assert float(camera.zoom_percent_P) == pytest.approx(zoom, rel=0.03, abs=0.02)
@@ -51,7 +50,7 @@ def test_a_camera_is_taken_apart(pan, zoom, roll):
 
 def test_places_that_cannot_be_seen_count_with_the_camera():
     """Only the middle has texture; the whole picture zooms."""
-    picture, way = PICTURE.clone(), similar(zoom_percent=1)
+    picture, way = grain().clone(), similar(zoom_percent=1)
     picture[:, :, :300], picture[:, :, 724:] = 0.5, 0.5
     flow, camera = look(pair(picture, way))
     assert float(measure_motion_px(flow, camera)) == pytest.approx(float(way.norm(dim=0).mean()), rel=0.05)
@@ -60,7 +59,7 @@ def test_places_that_cannot_be_seen_count_with_the_camera():
 @pytest.mark.parametrize("step_px", [4, 10])
 def test_an_object_is_not_the_camera(step_px):
     """Flow reaches some 6 px beyond the object's edge, an eighth of this disc's area, and is taken back by the light there."""
-    frames, way = disc(PICTURE, grain(2), step_px)
+    frames, way = disc(grain(), grain(2), step_px)
     flow, camera = look(frames)
     truth = float(way.norm(dim=0).mean())
     assert float(torch.hypot(camera.pan_x_px_P, camera.pan_y_px_P)) < 0.03
@@ -81,7 +80,7 @@ def test_an_object_before_a_moving_camera_is_left_over():
 
 
 def test_a_frozen_clip_is_static():
-    flow, camera = look(PICTURE[None].repeat(3, 1, 1, 1))
+    flow, camera = look(grain()[None].repeat(3, 1, 1, 1))
     assert measure_static_share(flow, camera).tolist() == [1, 1]
     assert float(measure_motion_px(flow, camera).max()) < 1e-3
     assert name_camera(flow, camera).word == "still"
@@ -94,7 +93,6 @@ def test_nothing_to_see_gives_zeros():
     assert name_camera(flow, camera).word == "still"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "film"),
     [
@@ -108,17 +106,17 @@ def test_nothing_to_see_gives_zeros():
     ],
 )
 def test_a_clip_gets_its_word(word, film):
-    found = name_camera(*look(travel(PICTURE, 4, **film)))
+    found = name_camera(*look(travel(grain(), 2, **film)))
     assert (found.word, found.other) == (word, None)
 
 
 def test_a_turn_is_called_roll():
-    found = name_camera(*look(pair(PICTURE, similar(roll_degrees=-0.5))))
+    found = name_camera(*look(pair(grain(), similar(roll_degrees=-0.5))))
     assert (found.word, found.other) == ("roll", None)
 
 
 def test_between_two_words_both_are_told():
-    found = name_camera(*look(pair(PICTURE, similar((3.0, -2.6)))))
+    found = name_camera(*look(pair(grain(), similar((3.0, -2.6)))))
     assert (found.word, found.other) == ("left", "down")
 
 
@@ -126,12 +124,12 @@ def test_between_two_words_both_are_told():
 @pytest.mark.parametrize("ground", [True, False])
 def test_words_mean_what_they_mean_in_the_worlds_of_the_recipe(ground):
     """Before a receding ground every word is found; before a wall an orbit looks like a walk, and so it is told."""
-    dice = Dice.seeded(96, 3)
-    last_B = torch.full((96,), 24.0)
-    times = recipe.Times(torch.full((96, 1), 2.0), last_B, last_B / 3, torch.full((96, 1, 1), 5 / 1024))
+    dice = Dice.seeded(48, 3)
+    last_B = torch.full((48,), 24.0)
+    times = recipe.Times(torch.full((48, 1), 2.0), last_B, last_B / 3, torch.full((48, 1, 1), 5 / 1024))
     x, y = places((144, 256)) / 256
-    near = (0.45 + 1.2 * y if ground else torch.full_like(y, 0.4))[None].expand(96, -1, -1)
-    camera = recipe.draw_camera(dice, times, recipe.Depth(*(torch.full((96, 1, 1), near) for near in (0.4, 0.4))))
+    near = (0.45 + 1.2 * y if ground else torch.full_like(y, 0.4))[None].expand(48, -1, -1)
+    camera = recipe.draw_camera(dice, times, recipe.Depth(*(torch.full((48, 1, 1), near) for near in (0.4, 0.4))))
     camera = replace(camera, shake=camera.shake * 0)
     gone = camera.see(x[None, None], y[None, None], near[:, None], times)[:, 0] - torch.stack([x, y])
     checked = 0
@@ -145,4 +143,4 @@ def test_words_mean_what_they_mean_in_the_worlds_of_the_recipe(ground):
             continue
         assert word in (found.word, found.other), (word, found)
         checked += 1
-    assert checked > 30
+    assert checked > 15

@@ -13,12 +13,15 @@ from unstill.measure.letters import find_lines, find_shapes
 from unstill.measure.picture import Looks, look, measure_detail
 from unstill.measure.risks import list_risks
 
-GRAIN = (grain(3).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 PLAIN = Looks(0, 0.0, None, None, None, 0.1, 0.6)
 
 
-def write(words, px, place=(120, 200), ground=GRAIN, sign=True):
-    picture = Image.fromarray(ground.copy())
+def paint_wild():
+    return (grain(3).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+
+
+def write(words, px, place=(120, 200), ground=None, sign=True):
+    picture = Image.fromarray(paint_wild() if ground is None else ground)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(px * 1.35)
     left, top, right, bottom = draw.textbbox(place, words, font=font)
     if sign:
@@ -28,7 +31,7 @@ def write(words, px, place=(120, 200), ground=GRAIN, sign=True):
 
 
 def test_a_wild_picture_has_no_text():
-    assert look(GRAIN).text_lines == 0
+    assert look(paint_wild()).text_lines == 0
 
 
 @pytest.mark.parametrize("px", [10, 16, 24, 36])

@@ -44,8 +44,9 @@ def widen(x: Tensor | None) -> Tensor:
 def linear_wide(layer: nn.Module, x: Tensor) -> Tensor:
     """Run a linear layer in float32 or better."""
     assert isinstance(layer, nn.Linear)
-    bias = None if layer.bias is None else widen(layer.bias)
-    return F.linear(widen(x), widen(layer.weight), bias)
+    dtype = torch.promote_types(widen(x).dtype, layer.weight.dtype)
+    bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+    return F.linear(x.detach().to(dtype), layer.weight.detach().to(dtype), bias)
 
 
 class FoldedTable:

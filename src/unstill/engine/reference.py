@@ -158,20 +158,21 @@ class ReferenceEngine:
         self.network.set_forward_chunk(rung.forward_chunk)
 
     @contextmanager
-    def widened(self) -> Iterator[None]:
-        """Run in float32 for a while; afterwards every tensor is the one that it was."""
+    def widened(self, dtype: torch.dtype = torch.float32) -> Iterator[None]:
+        """Run in a wider dtype for a while; afterwards every tensor is the one that it was."""
         before, swaps = self.dtype, self.places.swaps
         parts = self.list_parts()
         self.places.clear()
         tensors = [tensor for network in parts for tensor in list_tensors(network)]
         kept, places = [tensor.data for tensor in tensors], self.places
         try:
-            self.dtype = torch.float32
+            self.dtype = dtype
             for tensor in tensors:
-                tensor.data = tensor.data.float()
+                tensor.data = tensor.data.to(dtype)
             if swaps:
+                window_bytes = self.rung.window_bytes * dtype.itemsize // before.itemsize
                 self.places = Places(self.device)
-                self.places.swap(parts, 2 * self.rung.window_bytes, on_disk=self.rung.on_disk)  # of twice the size
+                self.places.swap(parts, window_bytes, on_disk=self.rung.on_disk)
             yield
         finally:
             self.dtype = before
