@@ -1,9 +1,8 @@
 """runs.py: a run that broke off goes on where it was and gives the same frames; what overflows is repeated, never shown."""
 
+import functools
 import json
-import subprocess
-import sys
-from pathlib import Path
+import pydoc
 
 import numpy as np
 import pytest
@@ -14,17 +13,20 @@ from unstill.engine import Keep
 from unstill.errors import Cancelled, ResultError
 from unstill.runs import Runs, write_whole
 
-TINY = {"size": "128x64", "frames": 3, "steps": 4, "seed": 5, "device": "cpu"}
+TINY = {"size": "64x64", "frames": 2, "steps": 4, "seed": 5, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def kept():
-    return Keep()
-
-
-@pytest.fixture
-def clip_of(miniature, photo, kept):
+def clip_of(miniature, photo):
+    """Make a clip with the engine of the last one."""
+    kept = Keep()
     return lambda **more: animate(photo, **{"model": str(miniature), "load": kept, **TINY, **more})
+
+
+@pytest.fixture(scope="module")
+def whole_of(clip_of):
+    """Give the clip of these knobs that nothing befell; it is made once."""
+    return functools.cache(lambda **knobs: clip_of(**knobs))
 
 
 @pytest.fixture
@@ -45,10 +47,20 @@ class Stop:
             raise self.error("stopped")
 
 
-@pytest.mark.parametrize("every_s", [0, 1000])
-@pytest.mark.parametrize(("stage", "number"), [("sample", n) for n in range(1, 5)] + [("decode", 0), ("check", 0)])
-def test_what_broke_off_goes_on_with_the_same_frames(clip_of, tmp_path, stage, number, every_s):
-    whole, runs = clip_of(), Runs(tmp_path / "runs", every_s)
+EVERY_STEP, AT_THE_END = 0, 1000  # how long after one step another is kept
+
+
+@pytest.mark.parametrize(
+    ("stage", "number", "every_s"),
+    [
+        *(("sample", n, EVERY_STEP) for n in range(1, 5)),
+        ("decode", 0, EVERY_STEP),
+        ("check", 0, EVERY_STEP),
+        ("sample", 2, AT_THE_END),
+    ],
+)
+def test_what_broke_off_goes_on_with_the_same_frames(clip_of, whole_of, tmp_path, stage, number, every_s):
+    whole, runs = whole_of(), Runs(tmp_path / "runs", every_s)
     with pytest.raises(Cancelled):
         clip_of(runs=runs, watch=Stop(stage, number))
     assert [one.done for one in runs] == [number or 4]
@@ -68,7 +80,7 @@ def test_a_run_without_a_seed_goes_on_with_the_one_that_was_drawn(clip_of, runs,
     assert np.array_equal(clip.frames, clip_of(seed=seed).frames)
 
 
-def test_another_seed_motion_or_picture_is_another_run(clip_of, runs, miniature, kept, photo, tmp_path):
+def test_another_seed_motion_or_picture_is_another_run(clip_of, runs, tmp_path):
     with pytest.raises(Cancelled):
         clip_of(runs=runs, watch=Stop("sample", 2))
     for other in ({"seed": 6}, {"motion": 50}, {"steps": 5}):
@@ -134,16 +146,21 @@ def test_a_place_that_cannot_be_written_is_said(clip_of, tmp_path):
     assert "cannot be kept" in " ".join(told)
 
 
-def test_killed_at_any_moment_it_goes_on_and_no_half_file_is_left(miniature, photo, tmp_path):
-    """60 times, by SIGKILL: while sampling, decoding, writing, keeping a step and forgetting it; `tests/kill_runs.py` does it more often."""
-    script = Path(__file__).parents[1] / "kill_runs.py"
-    command = [sys.executable, str(script), str(miniature), str(photo), str(tmp_path), "60"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["kills"] == 60
-    assert told["resumed"] > 10, "kills fall into runs that had something to go on with"
-    assert told["clips"] > 5
+KILLS = [12, pytest.param(60, marks=pytest.mark.thorough("more of the same kills, at random moments"))]
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_at_any_moment_it_goes_on_and_no_half_file_is_left(forks, miniature, photo, tmp_path, kills):
+    """By SIGKILL: while sampling, decoding, writing, keeping a step and forgetting it."""
+    with (tmp_path / "said").open("wb") as said:
+        words = [str(miniature), str(photo), str(tmp_path), str(kills)]
+        code = forks.start("kill_runs", words, stdout=said, stderr=said).wait()
+    *more, last = (tmp_path / "said").read_text().splitlines()
+    assert code == 0, [*more, last]
+    told = json.loads(last)
+    assert told["kills"] == kills
+    assert told["resumed"] >= kills // 6, "kills fall into runs that had something to go on with"
+    assert told["clips"] >= kills // 12
 
 
 # What overflows in half precision
@@ -151,9 +168,9 @@ def test_killed_at_any_moment_it_goes_on_and_no_half_file_is_left(miniature, pho
 
 @pytest.mark.parametrize("engine", ["reference", "fast"])
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_a_step_that_overflows_is_repeated_in_float32(clip_of, monkeypatch, step, engine):
+def test_a_step_that_overflows_is_repeated_in_float32(clip_of, whole_of, monkeypatch, step, engine):
     asked = {"dtype": "bf16", "engine": engine}
-    clean, calls = clip_of(**asked), []
+    clean, calls = whole_of(**asked), []
     break_once(monkeypatch, f"unstill.engine.{'fast_unet.FastUNet' if engine == 'fast' else 'reference.ReferenceEngine._run_unet'}"
                + (".forward" if engine == "fast" else ""), step, calls)  # fmt: skip
     clip = clip_of(**asked)
@@ -162,8 +179,8 @@ def test_a_step_that_overflows_is_repeated_in_float32(clip_of, monkeypatch, step
     assert len(calls) == 5
 
 
-def test_an_encoding_that_overflows_is_repeated_in_float32(clip_of, monkeypatch):
-    clean, calls = clip_of(dtype="bf16"), []
+def test_an_encoding_that_overflows_is_repeated_in_float32(clip_of, whole_of, monkeypatch):
+    clean, calls = whole_of(dtype="bf16"), []
     break_once(monkeypatch, "unstill.engine.reference.ReferenceEngine.encode", 1, calls)
     clip = clip_of(dtype="bf16")
     assert "the picture's encoding was not finite in bf16 and was repeated in float32" in clip.report.warnings
@@ -171,8 +188,8 @@ def test_an_encoding_that_overflows_is_repeated_in_float32(clip_of, monkeypatch)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
-def test_frames_that_come_out_broken_or_black_are_decoded_in_float32(clip_of, monkeypatch, value):
-    clean, calls = clip_of(dtype="bf16"), []
+def test_frames_that_come_out_broken_or_black_are_decoded_in_float32(clip_of, whole_of, monkeypatch, value):
+    clean, calls = whole_of(dtype="bf16"), []
     break_once(monkeypatch, "unstill.engine.reference.ReferenceEngine._decode", 1, calls, value)
     clip = clip_of(dtype="bf16")
     assert "decoded once more in float32" in " ".join(clip.report.warnings)
@@ -180,8 +197,8 @@ def test_frames_that_come_out_broken_or_black_are_decoded_in_float32(clip_of, mo
     assert len(calls) == 2
 
 
-def test_after_a_repair_everything_is_as_it_was(clip_of, monkeypatch):
-    clean = clip_of(dtype="bf16")
+def test_after_a_repair_everything_is_as_it_was(clip_of, whole_of, monkeypatch):
+    clean = whole_of(dtype="bf16")
     with monkeypatch.context() as patch:
         break_once(patch, "unstill.engine.reference.ReferenceEngine._run_unet", 2, [])
         clip_of(dtype="bf16")
@@ -199,8 +216,6 @@ def test_what_is_broken_in_float32_too_is_a_clear_failure(clip_of, monkeypatch):
 def break_once(monkeypatch, name, number, calls, value=float("nan")):
     """Make one call of a function give something broken."""
     where, _, attribute = name.rpartition(".")
-    import pydoc
-
     owner = pydoc.locate(where)
     whole = getattr(owner, attribute)
 
