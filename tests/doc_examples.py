@@ -6,16 +6,11 @@ It does not know which pages there are.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import doc_server
+from doc_server import Desk, Done, run_python
 
 LANGUAGES = {"bash", "python", "toml"}  # these are run
 SHOWN = {"text", "json"}  # these show what a program says
@@ -60,55 +55,17 @@ class Newcomer:
     """Somebody with a folder of pictures, who has fetched the models and types what the page says."""
 
     folder: Path
-    address: str
+    desk: Desk
     environment: dict[str, str]
     served_at: str = SERVED_AT
 
-    def run(self, block: Block) -> subprocess.CompletedProcess[str]:
-        """Run one example in the folder; return its exit code and what it said."""
-        block = replace(block, text=block.text.replace(SERVED_AT, self.served_at))
+    def run(self, block: Block) -> Done:
+        """Run one example in the folder."""
+        text = block.text.replace(SERVED_AT, self.served_at)
+        if block.language == "python":
+            return run_python(text, self.folder, self.environment)
         if block.language == "toml":
             config = self.folder / "config.toml"
-            config.write_text(block.text)
-            return self._bash(f"UNSTILL_CONFIG={config} unstill explain", block)
-        if block.language == "bash":
-            return self._bash(block.text, block)
-        said = self.folder.parent / "said.txt"
-        with said.open("w+") as output, Path(os.devnull).open() as nothing:
-            task = {"python": block.text, "folder": str(self.folder), "environment": self.environment}
-            code = doc_server.ask(self.address, task, [nothing.fileno(), output.fileno(), output.fileno()])
-        return subprocess.CompletedProcess(block.text, code, said.read_text())
-
-    def _bash(self, text: str, block: Block) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=doc_server.PATIENCE_S,
-            check=False,
-        )
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Run the server for as long as examples are run; give its address."""
-    address = str(folder / "server")
-    command = [sys.executable, doc_server.__file__, address]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as server:
-        assert server.stdout is not None and server.stdin is not None
-        assert server.stdout.readline() == b"ready\n"
-        yield address
-        server.stdin.close()
-
-
-def install_client(bin_folder: Path, address: str) -> None:
-    """Put the command `unstill` where a shell finds it."""
-    bin_folder.mkdir()
-    client = bin_folder / "unstill"
-    client.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{doc_server.__file__}" "{address}" unstill "$@"\n')
-    client.chmod(0o755)
+            config.write_text(text)
+            text = f"UNSTILL_CONFIG={config} unstill explain"
+        return self.desk.run_script(text, self.folder, self.environment)

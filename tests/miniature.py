@@ -71,6 +71,16 @@ CLIP = {
     "torch_dtype": "float32",
     "transformers_version": "4.34.0.dev0",
 }
+THIN = {  # what differs where a network is only there to be run: half the time for a clip
+    "unet": {
+        "block_out_channels": [32, 32],
+        "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+        "num_attention_heads": [2, 2],
+        "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
+    },
+    "vae": {"block_out_channels": [32, 32, 32, 32], "layers_per_block": 1},
+    "image_encoder": {"num_hidden_layers": 1},
+}
 SCHEDULER = {
     "_class_name": "EulerDiscreteScheduler",
     "_diffusers_version": "0.24.0.dev0",
@@ -119,17 +129,26 @@ WEIGHTS_NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_mo
 
 
 def make_miniature(
-    folder: Path, *, frames: int = 14, seed: int = 0, layers: int = 1, layout: str = "diffusers", fp16_variant: bool = False
+    folder: Path,
+    *,
+    frames: int = 14,
+    seed: int = 0,
+    layers: int = 1,
+    layout: str = "diffusers",
+    fp16_variant: bool = False,
+    is_thin: bool = False,
 ) -> Path:
     """Write a miniature and return what to load: the folder, or with layout "single-file" the file in it.
 
-    `layers` is the UNet's depth per block: one is quick, two is the published number.
+    `layers` is the UNet's depth per block: one is quick, two is the published number. With `is_thin` there are fewer levels.
 
     With `fp16_variant` the files are the `.fp16.safetensors` ones and hold halves; a second call without it
     and with the same seed puts the float32 ones beside them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     configs = make_configs(frames, layers)
+    if is_thin:
+        configs = {part: {**config, **THIN[part]} for part, config in configs.items()}
     dtype = torch.float16 if fp16_variant else torch.float32
     parts = {part: {name: x.to(dtype) for name, x in made.items()} for part, made in make_parts(configs, seed).items()}
     if layout == "single-file":

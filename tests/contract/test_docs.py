@@ -1,6 +1,7 @@
 """What the documentation says, held against the code: the reference, the links, and every example, which is run."""
 
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from doc_examples import LANGUAGES, REASONS, SERVED_AT, SHOWN, Newcomer, install_client, read_blocks, serve
+from doc_examples import LANGUAGES, REASONS, SERVED_AT, SHOWN, Newcomer, read_blocks
+from doc_server import Desk, shrink_presets
 from miniature import make_miniature
 from server import Server
-from unstill.request import KNOBS
+from unstill.request import KNOBS, PRESETS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -21,6 +23,7 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "READ
 WRITTEN_BY_HAND = {name: text for name, text in PAGES.items() if not name.startswith("docs/reference/")}
 BLOCKS = {name: read_blocks(text) for name, text in WRITTEN_BY_HAND.items()}
 WITH_EXAMPLES = sorted(name for name, blocks in BLOCKS.items() if any(block.runs for block in blocks))
+CACHE = ".cache/huggingface/hub"
 FEWEST = 55  # examples that run; there were 60 when this was written
 
 
@@ -160,59 +163,66 @@ def test_most_examples_run():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A server, the models as `unstill pull` leaves them, and the command on the path."""
-    folder = tmp_path_factory.mktemp("docs")
-    hub = folder / "home" / ".cache" / "huggingface" / "hub"
-    miniature = make_miniature(folder / "miniature")
+def home(tmp_path_factory):
+    """Return a home folder with the models as `unstill pull` leaves them."""
+    folder = tmp_path_factory.mktemp("docs") / "home"
+    miniature = make_miniature(folder / "miniature", is_thin=True)
     for name in ("img2vid", "img2vid-xt", "img2vid-xt-1-1"):
-        snapshots = hub / f"models--stabilityai--stable-video-diffusion-{name}" / "snapshots"
+        snapshots = folder / CACHE / f"models--stabilityai--stable-video-diffusion-{name}" / "snapshots"
         snapshots.mkdir(parents=True)
         (snapshots / ("0123456789" * 4)).symlink_to(miniature)
-    config = folder / "home" / ".config" / "unstill" / "config.toml"
+    config = folder / ".config" / "unstill" / "config.toml"
     config.parent.mkdir(parents=True)
     # As with a GPU: the bundled model takes seconds where the miniature takes none.
     config.write_text('[animate]\nmodel = "svd-xt"\n')
-    shrink_for_all(folder / "site")
-    with serve(folder) as address:
-        install_client(folder / "bin", address)
-        yield folder, address
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(home):
+    """Return the environment of commands.
+
+    Processes that they start have the small presets too, since Python imports `sitecustomize` by itself.
+    """
+    site = home / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        f"import sys\nsys.path[:0] = {[str(ROOT / 'src'), str(ROOT / 'tests')]}\n"
+        "from unstill.request import PRESETS\nimport doc_server\ndoc_server.shrink_presets(PRESETS)\n"
+    )
+    kept = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8", "GOMP_SPINCOUNT": os.environ["GOMP_SPINCOUNT"]}
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(site), **kept}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    found = Desk(tmp_path_factory.mktemp("desk"))
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def served_at(request, tmp_path_factory):
-    """The address of a server, for pages whose examples speak to one."""
+def served_at(request, environment, tmp_path_factory):
+    """Yield the address of a server, for the page whose examples speak to one."""
     name = request.node.callspec.params["name"]
     if not any(SERVED_AT in block.text for block in BLOCKS[name] if block.runs):
         yield SERVED_AT
         return
-    server = Server(tmp_path_factory.mktemp("serve"))
+    server = Server(tmp_path_factory.mktemp("serve"), PYTHONPATH=environment["PYTHONPATH"])
     yield server.url
     server.stop()
 
 
 @pytest.fixture
-def newcomer(place, served_at, tmp_path):
-    folder, address = place
+def newcomer(home, environment, desk, served_at, tmp_path, monkeypatch):
+    """Return somebody with pictures and models, whose commands run in this process."""
     draw_pictures(tmp_path)
-    environment = {
-        "PATH": f"{folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(folder / "home"),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(folder / "site"),
-        "LANG": "C.UTF-8",
-    }
-    return Newcomer(tmp_path, address, environment, served_at)
-
-
-def shrink_for_all(folder: Path) -> None:
-    """Let processes that commands start have the small presets too: Python imports this by itself."""
-    folder.mkdir()
-    paths = [str(ROOT / "src"), str(ROOT / "tests")]
-    (folder / "sitecustomize.py").write_text(
-        f"import sys\nsys.path[:0] = {paths}\nimport doc_server\ndoc_server.shrink_presets()\n"
-    )
+    small = dict(PRESETS)
+    shrink_presets(small)
+    for name, preset in small.items():
+        monkeypatch.setitem(PRESETS, name, preset)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / CACHE))  # made from HOME when it was imported
+    return Newcomer(tmp_path, desk, desk.put_first(environment), served_at)
 
 
 def draw_pictures(folder: Path) -> None:
@@ -230,22 +240,32 @@ def draw_pictures(folder: Path) -> None:
         landscape.resize((320, 180)).save(folder / "photos" / f"{name}.jpg")
 
 
-@pytest.mark.slow  # each command is a process of its own: 50 s together
+@pytest.mark.slow  # a minute of processor time together
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_every_example_runs(name, newcomer):
     """Blocks of a page share a folder and run from top to bottom, as a reader would type them.
 
     A block of text right below an example is what it prints, to the letter.
     """
-    ran = 0
-    for block in BLOCKS[name]:
-        if not block.runs:
-            continue
+    running = [block for block in BLOCKS[name] if block.runs]
+    assert running
+    for block in running:
         done = newcomer.run(block)
-        assert done.returncode == 0, f"{name}, line {block.line}:\n{block.text}\nsaid:\n{done.stdout}"
-        assert block.said in (None, done.stdout), f"{name}, line {block.line} says something else"
-        ran += 1
-    assert ran == sum(block.runs for block in BLOCKS[name]) > 0
+        assert done.code == 0, f"{name}, line {block.line}:\n{block.text}\nsaid:\n{done.said}"
+        assert block.said in (None, done.said), f"{name}, line {block.line} says something else"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["docs/howto/choose-a-model.md"])
+def test_an_example_says_the_same_as_a_process_of_its_own(name, newcomer, environment):
+    """Run as installed: what examples start in the process of the tests is what a reader starts."""
+    first = next(block for block in BLOCKS[name] if block.runs)
+    installed = {**environment, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
+    said = subprocess.run(
+        ["bash", "-c", first.text], cwd=newcomer.folder, env=installed, capture_output=True, text=True, check=True
+    )
+    assert "svd-xt" in said.stdout
+    assert said.stdout == newcomer.run(first).said
 
 
 @pytest.mark.parametrize(
