@@ -75,3 +75,10 @@ def pytest_make_parametrize_id(val, argname):
     """Name cases by type where their repr is long or holds an address, which differs between workers."""
     shown = repr(val)
     return f"{argname}-{type(val).__name__}" if len(shown) > 80 or " at 0x" in shown else None
+
+
+def pytest_collection_modifyitems(items):
+    """Refuse a test that is left out of `make test` without a reason."""
+    silent = [item.nodeid for item in items for mark in item.iter_markers("thorough") if not mark.args]
+    if silent:
+        raise pytest.UsageError(f'these need a reason, @pytest.mark.thorough("why"): {", ".join(silent)}')

@@ -308,7 +308,7 @@ def test_forward_chunking_changes_no_frame_and_can_be_undone(pipes):
     assert np.array_equal(whole, make())
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough("compiling takes half a minute; make test traces one UNet")
 @pytest.mark.slow
 def test_a_compiled_unet_is_run_and_keeps_its_switches(miniature):
     """Traced as one graph, and run as traced: generating code for a CPU takes minutes."""

@@ -53,7 +53,7 @@ def test_a_push_is_seen_as_one(pushed):
     assert float(fit_camera(flow).zoom_percent_P.mean()) > 0.1
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough("two clips more; make test measures a push")
 def test_a_word_and_its_opposite_go_opposite_ways(keep):
     pans = {}
     for word in ("left", "right"):

@@ -43,7 +43,7 @@ def test_a_run_logs_numbers_and_leaves_a_state(run):
     assert json.loads((out / "state.json").read_text())["step"] == int(rows[-1]["step"]) > 0
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough("trains a second time")
 def test_a_run_goes_on_from_another(run, tmp_path):
     out, _ = run
     train(tmp_path, "--resume", str(out))
