@@ -29,7 +29,7 @@ Fault = Callable[[Tensor, float], Tensor]  # from where each pixel is read, and 
 
 @dataclass(frozen=True, eq=False)
 class Broken:
-    """A clip, what was done to it, and the box in which that was done in the last frame (left, top, right, bottom), if any."""
+    """A clip, and the verdict that it deserves, if any."""
 
     frames_FHWC: Tensor  # uint8
     verdict: str | None
@@ -39,13 +39,15 @@ def make_broken(picture_CHW: Tensor, seed: int) -> Iterator[tuple[str, Broken]]:
     """Film a picture [3, H, W], 0 to 1: three times whole, and once with every fault; the same again for the same seed."""
     rng = np.random.default_rng(seed)
     picture_CHW = F.interpolate(picture_CHW[None], AROUND, mode="bilinear", antialias=True)[0]
+    upright = rng.uniform(-0.35, 0.35)
+    barred_CHW = draw_bars(picture_CHW, rng, upright)
     if rng.random() < 0.5:
-        picture_CHW = draw_frame(picture_CHW, rng)
+        picture_CHW = barred_CHW
     for kind in rng.permutation(WHOLE)[:3]:
         yield str(kind), Broken(film(picture_CHW, _draw_camera(str(kind), rng), None, rng), None)
     for name, verdict in FAULTS.items():
-        scene = draw_frame(picture_CHW, rng) if name == "bent" else picture_CHW
-        fault = BREAK[name](scene, rng)
+        scene = barred_CHW if name == "bent" else picture_CHW
+        fault = _bend(scene, rng, upright) if name == "bent" else BREAK[name](scene, rng)
         yield name, Broken(film(scene, _draw_camera(str(rng.choice(WHOLE)), rng), fault, rng), verdict)
 
 
@@ -67,13 +69,13 @@ def read(picture_CHW: Tensor, at_CHW: Tensor) -> Tensor:
     return F.grid_sample(picture_CHW[None], grid, padding_mode="reflection", mode="bicubic", align_corners=False)[0]
 
 
-def draw_frame(picture_CHW: Tensor, rng: np.random.Generator) -> Tensor:
-    """Paint a straight pole and a straight beam before the picture, so that there are lines to keep."""
-    x, y = places(tuple(picture_CHW.shape[-2:]))
-    for turned in (0.0, math.pi / 2):
-        angle = turned + rng.uniform(-0.35, 0.35)
-        normal = (x - rng.uniform(-60, 60)) * math.cos(angle) + (y - rng.uniform(-40, 40)) * math.sin(angle)
-        colour = torch.tensor(rng.uniform(0, 0.25, 3) + (0.7 if rng.random() < 0.5 else 0.0), dtype=torch.float32)
+def draw_bars(picture_CHW: Tensor, rng: np.random.Generator, upright: float) -> Tensor:
+    """Paint a straight pole and a straight beam before the picture, so that there are lines to keep; the pole is as upright."""
+    for angle in (upright, math.pi / 2 + rng.uniform(-0.35, 0.35)):
+        x, y = places(tuple(picture_CHW.shape[-2:]))
+        normal = x * math.cos(angle) + y * math.sin(angle) - rng.uniform(-20, 20)
+        light = picture_CHW[:, normal.abs() < 12].mean()  # a dark bar before light things, a light one before dark ones
+        colour = torch.tensor(rng.uniform(0, 0.25, 3) + (0.7 if light < 0.5 else 0.0), dtype=torch.float32)
         alpha = (rng.uniform(1.5, 3.5) - normal.abs() + 0.5).clamp(0, 1)
         picture_CHW = picture_CHW + alpha * (colour[:, None, None] - picture_CHW)
     return picture_CHW
@@ -208,15 +210,15 @@ def _stretch(picture_CHW: Tensor, rng: np.random.Generator) -> Fault:
     return see
 
 
-def _bend(picture_CHW: Tensor, rng: np.random.Generator) -> Fault:
-    """Let a part of the picture bulge; `draw_frame` has put a pole and a beam through its middle."""
-    centre, angle = (rng.uniform(-50, 50), rng.uniform(-30, 30)), rng.uniform(0, 2 * math.pi)
-    high, wide = rng.uniform(6, 12), rng.uniform(28, 45)
+def _bend(picture_CHW: Tensor, rng: np.random.Generator, upright: float) -> Fault:
+    """Let a part of the picture bulge across the pole that `draw_bars` has put through its middle."""
+    centre = (rng.uniform(-15, 15), rng.uniform(-40, 40))
+    high, wide = rng.choice([-1, 1]) * rng.uniform(7, 12), rng.uniform(22, 36)
 
     def see(at_CHW: Tensor, t: float) -> Tensor:
-        along, across = _lay(at_CHW, centre, angle)
-        hump = torch.exp(-(along**2 + across**2) / (2 * wide**2)) + 0.6 * torch.exp(-((along - 2.5 * wide) ** 2 + across**2) / (2 * wide**2))
-        return read(picture_CHW, _push(at_CHW, angle, 0.0, high * t * hump))
+        across, along = _lay(at_CHW, centre, upright)
+        hump = torch.exp(-(along**2) / (2 * wide**2) - across**2 / (2 * (2 * wide) ** 2))
+        return read(picture_CHW, _push(at_CHW, upright, high * t * hump, 0.0))
 
     return see
 
@@ -236,7 +238,7 @@ def _double(picture_CHW: Tensor, rng: np.random.Generator) -> Fault:
     return see
 
 
-BREAK = {"cut": _cut, "shifted": _shift, "filled": _fill, "stretched": _stretch, "bent": _bend, "doubled": _double}
+BREAK = {"cut": _cut, "shifted": _shift, "filled": _fill, "stretched": _stretch, "doubled": _double}
 
 
 def _compress(frame_HWC: Tensor, quality: int | None) -> Tensor:

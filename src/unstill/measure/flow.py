@@ -119,6 +119,20 @@ def trace(clip: Shrunk, flow: Flow, numbers: Sequence[int]) -> Tensor:
     return _double(way)
 
 
+def follow(flow: Flow, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Follow points of the first frame, in fractions of its sides, to the last; return how far each has gone."""
+    unit = torch.tensor(flow.pixel_px, device=flow.flow_PCHW.device)[:, None, None]
+    rows, columns = flow.flow_PCHW.shape[-2:]
+    size = torch.tensor([columns, rows], device=flow.flow_PCHW.device)
+    start = torch.tensor([*points], device=flow.flow_PCHW.device).reshape(-1, 2)
+    at = start
+    for step_CHW in blur(flow.flow_PCHW / unit / 2, 1):  # counted in pixels, on a grid of half as many
+        grid = (at * 2 - 1)[None, None]
+        step = F.grid_sample(step_CHW[None], grid, padding_mode="border", align_corners=False)[0, :, 0].T
+        at = at + step / size
+    return [(float(x), float(y)) for x, y in at - start]
+
+
 def _track_both_ways(light_FHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pyramid, pairs = _build_pyramid(light_FHW), len(light_FHW) - 1
     first = [torch.cat([level[:-1], level[1:]]) for level in pyramid]

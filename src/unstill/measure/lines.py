@@ -5,13 +5,15 @@ It does not know clips or verdicts.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unstill.measure.flow import GREY, blur, look_up
+from unstill.measure.flow import GREY, blur
 
 CELL = 16  # px: one line is looked for in each square of these sides, where its edge is strongest
 EDGE = 3 * GREY  # of change a pixel: weaker edges are not followed
@@ -21,7 +23,7 @@ HOLDS = 0.35  # of the edge in the middle is what must be left along the line
 STRAIGHT = 0.8  # px that an edge may lie off its line in the first frame
 SHORTEST = 40  # px: shorter lines tell little of bending
 SOLVES = 8  # steps that find where a point of the first frame has gone
-SEEN = 0.7  # of a line must still have its edge where it has gone
+SEEN = 0.8  # of a line must still have its edge where it has gone
 SMOOTH = 7  # px along a line that are averaged
 
 
@@ -36,10 +38,9 @@ class Lines:
 
 @dataclass(frozen=True, eq=False)
 class Bends:
-    """How far each line is from straight in a late frame, in px, its length there, and where it is."""
+    """How far each line is from straight in a late frame, in px, and where it is."""
 
     off_L: Tensor
-    length_L: Tensor
     box_L4: Tensor  # left, top, right, bottom, px
 
 
@@ -122,34 +123,53 @@ def _fit(along: Tensor, off: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return mean - slope * middle, slope
 
 
-def measure_bends(lines: Lines, late_HW: Tensor, way_CHW: Tensor) -> Bends:
-    """Measure how straight lines are in a late frame; `way` leads from its pixels to where they were."""
+def measure_bends(lines: Lines, late_HW: Tensor, ways: Sequence[Tensor]) -> Bends:
+    """Measure how straight lines are in a late frame.
+
+    Ways lead from its pixels to where they may have been; a line that is straight by one of them is straight.
+    """
+    slope_2HW = _slope(late_HW)
+    found = [_measure_bend(lines, slope_2HW, way_2HW) for way_2HW in ways]
+    best = torch.stack([bends.off_L for bends in found]).argmin(0)
+    off_L = torch.stack([bends.off_L for bends in found]).amin(0)
+    box_L4 = torch.stack([bends.box_L4 for bends in found])[best, torch.arange(len(best), device=best.device)]
+    return Bends(torch.where(off_L < math.inf, off_L, 0.0), box_L4)
+
+
+def _measure_bend(lines: Lines, slope_2HW: Tensor, way_2HW: Tensor) -> Bends:
+    """Find the edges of lines where a way says they are now; infinity where they are not there."""
     points = lines.points_LN2
     gone = points.clone()
     for _ in range(SOLVES):  # where a point is now: the place whose way leads to it
-        gone = points - torch.stack([sample(part, gone) for part in way_CHW], -1)
-    rows, columns = late_HW.shape
+        gone = points - torch.stack([sample(part, gone) for part in way_2HW], -1)
+    rows, columns = slope_2HW.shape[-2:]
     inside = (gone > 2).all(2) & (gone[..., 0] < columns - 3) & (gone[..., 1] < rows - 3)
     weight = (lines.holds_LN & inside).float()
-    total = weight.sum(1, keepdim=True).clamp(min=1.0)
-    middle = (weight[..., None] * gone).sum(1, keepdim=True) / total[..., None]
-    away = (gone - middle) * weight[..., None]
-    # The main axis of its points is the line; what is across it is off.
-    xx, yy, xy = away[..., 0].square().sum(1), away[..., 1].square().sum(1), away.prod(2).sum(1)
-    angle = torch.atan2(2 * xy, xx - yy) / 2
-    way = torch.stack([angle.cos(), angle.sin()], 1)
-    normal = torch.stack([-way[:, 1], way[:, 0]], 1)
-    off = (away * normal[:, None]).sum(2)
-    smooth = F.avg_pool1d(off[:, None], SMOOTH, 1, SMOOTH // 2)[:, 0]
-    whole = F.avg_pool1d(weight[:, None], SMOOTH, 1, SMOOTH // 2)[:, 0] > 0.99
-    _, edge = find_edge(_slope(late_HW), gone, _face(normal, lines.normal_L2))
-    seen = ((edge > EDGE / 2).float() * weight).sum(1) / total[:, 0]
-    bent = (smooth.abs() * whole).amax(1) * (seen > SEEN)
-    low, high = (torch.where(weight[..., None] > 0, gone, end).amin(1) if end > 0 else
-                 torch.where(weight[..., None] > 0, gone, end).amax(1) for end in (1e6, -1e6))  # fmt: skip
-    return Bends(bent * (total[:, 0] >= SHORTEST), total[:, 0], torch.cat([low, high], 1))
+    normal = _cross(gone, weight, lines.normal_L2)[0]
+    beside, edge = find_edge(slope_2HW, gone, normal)
+    there = weight * (edge > EDGE / 2)
+    gone = gone + beside[..., None] * normal[:, None]
+    _, off = _cross(gone, there, normal)
+    smooth = _average(off * there) / _average(there).clamp(min=1e-6)
+    counts = (_average(there) > 0.7) * there
+    bent = (smooth.abs() * counts).amax(1)
+    length = weight.sum(1)
+    is_seen = (there.sum(1) > SEEN * length) & (length >= SHORTEST)
+    low = torch.where(weight[..., None] > 0, gone, math.inf).amin(1)
+    high = torch.where(weight[..., None] > 0, gone, -math.inf).amax(1)
+    return Bends(torch.where(is_seen, bent, math.inf), torch.cat([low, high], 1))
 
 
-def _face(normal_L2: Tensor, other_L2: Tensor) -> Tensor:
-    """Turn normals to the side to which others point."""
-    return normal_L2 * torch.where((normal_L2 * other_L2).sum(1, keepdim=True) < 0, -1.0, 1.0)
+def _cross(points_LN2: Tensor, weight_LN: Tensor, facing_L2: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay a line along the main axis of points: its normal, on the side of another one, and how far each point is off it."""
+    total = weight_LN.sum(1, keepdim=True).clamp(min=1.0)
+    away = points_LN2 - (weight_LN[..., None] * points_LN2).sum(1, keepdim=True) / total[..., None]
+    x, y = (away * weight_LN[..., None]).unbind(2)
+    angle = torch.atan2(2 * (x * y).sum(1), x.square().sum(1) - y.square().sum(1)) / 2
+    normal = torch.stack([-angle.sin(), angle.cos()], 1)
+    normal = normal * torch.where((normal * facing_L2).sum(1, keepdim=True) < 0, -1.0, 1.0)
+    return normal, (away * normal[:, None]).sum(2)
+
+
+def _average(x_LN: Tensor) -> Tensor:
+    return F.avg_pool1d(x_LN[:, None], SMOOTH, 1, SMOOTH // 2)[:, 0]
