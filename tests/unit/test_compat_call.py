@@ -223,6 +223,7 @@ def test_a_part_from_elsewhere_is_refused(pipe, name):
     assert getattr(pipe, name) is before
 
 
+@pytest.mark.slow
 def test_compiling_another_part_than_the_unet_says_that_it_is_not_carried_out(miniature):
     pipe = StableVideoDiffusionPipeline.from_pretrained(miniature)
     with pytest.warns(UserWarning, match="compiling vae is not carried out") as told:

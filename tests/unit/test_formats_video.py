@@ -125,7 +125,7 @@ def test_the_bytes_do_not_depend_on_what_memory_held_before():
         "print(hashlib.sha256(place.read_bytes()).hexdigest())"
     )
     told = set()
-    for filling in ("0", "85", "200"):
+    for filling in ("0", "200"):
         environment = {**os.environ, "MALLOC_PERTURB_": filling, "PYTHONPATH": os.pathsep.join(sys.path)}
         told.add(
             subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True).stdout

@@ -1,13 +1,12 @@
 """A clip becomes a file whole and under its name, or not at all."""
 
+import json
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -23,6 +22,42 @@ from unstill.request import Request
 from unstill.write import check_target, write
 
 TESTS = str(Path(__file__).parents[1])
+KILLED = """
+import json, os, signal, sys, tempfile
+from pathlib import Path
+from clips import make_clip, make_frames
+from unstill.formats.probe import probe
+
+DISK = {"open", "write", "writelines", "flush", "fsync", "close", "rename", "replace", "mkdir", "unlink", "chmod"}
+clip, path = make_clip(make_frames(6)), Path(sys.argv[1])
+with tempfile.TemporaryDirectory() as elsewhere:
+    clip.save(Path(elsewhere) / path.name)  # whatever is imported for it is imported
+
+
+def save_and_die(moment):
+    seen = 0
+
+    def look(frame, event, function):
+        nonlocal seen
+        if event == "c_call" and function.__name__ in DISK:
+            seen += 1
+            if seen == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(look)
+    clip.save(path)
+    os._exit(0)
+
+
+killed, moment = True, 0
+while killed:
+    moment += 1
+    child = os.fork()
+    if not child:
+        save_and_die(moment)
+    killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    print(json.dumps({"killed": killed, "frames": probe(path).frames, "files": os.listdir(path.parent)}))
+"""
 
 
 def name(kind):
@@ -293,22 +328,19 @@ class TestPublication:
         assert probe(tmp_path / "frames").frames == 2
 
     def test_killed_at_any_moment_the_target_is_the_old_or_the_new(self, tmp_path):
+        """Before every call that reaches the disk, in a process of its own."""
         path = tmp_path / "clip.gif"
         make_clip(make_frames(2)).save(path)
-        code = (
-            "import sys; from pathlib import Path; from clips import make_clip, make_frames\n"
-            "clip = make_clip(make_frames(6)); print('ready', flush=True)\n"
-            "while True: clip.save(Path(sys.argv[1]))"
-        )
         environment = {**os.environ, "PYTHONPATH": TESTS}
-        for wait_s in (0.0, 0.013, 0.037):
-            child = subprocess.Popen([sys.executable, "-c", code, str(path)], env=environment, stdout=subprocess.PIPE)
-            with child:
-                child.stdout.readline()
-                time.sleep(wait_s)
-                child.send_signal(signal.SIGKILL)
-            assert probe(path).frames in (2, 6)
-            assert all(re.fullmatch(r"clip\.gif|\.unstill-[0-9a-f]{16}\.part", left) for left in names(tmp_path))
+        told = subprocess.run([sys.executable, "-c", KILLED, path], env=environment, capture_output=True, text=True, check=True)
+        moments = [json.loads(line) for line in told.stdout.splitlines()]
+        assert [moment["killed"] for moment in moments] == [True] * (len(moments) - 1) + [False]
+        assert len(moments) > 6
+        found = [moment["frames"] for moment in moments]
+        assert found == sorted(found) and set(found) == {2, 6}
+        left = {file for moment in moments for file in moment["files"]}
+        assert left > {"clip.gif"}, "never was half a file on the disk"
+        assert all(re.fullmatch(r"clip\.gif|\.unstill-[0-9a-f]{16}\.part", file) for file in left)
 
     def test_two_writers_to_one_name_leave_one_whole_file(self, tmp_path):
         code = (
