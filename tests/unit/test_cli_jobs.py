@@ -49,6 +49,7 @@ def test_people_see_how_long_ago_a_job_was_asked_for_and_what_it_took(folder, st
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_job_is_followed_to_its_end(folder, store, capsys):
     id = store.submit(Order({}, "p")).id
 

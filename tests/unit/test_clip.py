@@ -29,6 +29,7 @@ def test_the_published_config_makes_632_076_800_parameters():
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_a_picture_becomes_one_vector(miniature_files):
     tower = load_image_tower(miniature_files, torch.float32, "cpu")
     one, other = (clip_pixels(make_picture(50, 70, seed), MEAN, STD, 224) for seed in (0, 1))

@@ -285,6 +285,7 @@ def test_a_profile_that_is_broken_or_of_another_kind_is_ignored_aloud(profile):
     assert picture.notes == ("its colour profile is broken or of another kind, and was ignored",)
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_converted_without_seams():
     """Larger than one band, so that two are joined."""
     image = smooth(2048, 1100)

@@ -39,6 +39,7 @@ def test_the_report_is_json_if_asked(file, capsys):
     assert found["verdicts"] == []
 
 
+@pytest.mark.slow
 def test_the_sheet_is_a_picture_with_every_frame_of_a_short_clip(file, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     assert main(["report", str(file), "-o", str(sheet)]) == 0
@@ -83,6 +84,7 @@ def test_arrows_on_a_plain_sky_are_the_cameras():
 
 
 @pytest.mark.parametrize("size", [(2, 400), (400, 8)])
+@pytest.mark.slow
 def test_the_sheet_of_a_strip_is_a_sheet(size, tmp_path):
     file = make_clip(np.random.default_rng(0).integers(0, 255, (3, *size, 3), np.uint8)).save(tmp_path / "strip.gif")
     assert main(["report", str(file), "-o", str(tmp_path / "sheet.png")]) == 0

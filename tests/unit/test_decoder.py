@@ -23,6 +23,7 @@ MORE = pytest.mark.thorough("other sizes; one frame and several have a case each
     (5, 3, 4), (1, 3, 3), *(pytest.param(*shape, marks=MORE) for shape in [(5, 6, 9), (1, 4, 4), (14, 5, 3), (25, 3, 2)]),
 ])  # fmt: skip
 @torch.no_grad()
+@pytest.mark.slow
 def test_any_chunk_gives_the_whole_to_the_last_digits_of_float64(frames, rows, columns):
     vae = make_vae(torch.float64)
     latents = torch.randn(frames, 4, rows, columns, dtype=torch.float64)
@@ -43,6 +44,7 @@ def test_frames_at_once_without_layers_are_another_clip():
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_no_layer_is_given_more_than_the_bench_holds():
     """Activations over all frames would be nine times as large."""
     vae = make_vae(torch.float32)

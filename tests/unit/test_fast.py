@@ -41,6 +41,7 @@ def test_the_folded_unet_is_the_unet(frames, rows, columns, clips, layers):
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_tables_follow_what_the_network_is_told():
     """Another step, another picture, other numbers and another length, one after the other on one network."""
     unet = make_unet()
@@ -56,6 +57,7 @@ def test_tables_follow_what_the_network_is_told():
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_a_step_can_be_repeated_in_a_wider_dtype_at_any_size():
     """What waits on the CPU, the doubling's own weights for odd sizes, follows."""
     asked = ask(rows=9, columns=7)
@@ -99,6 +101,7 @@ def test_what_became_a_table_is_not_among_the_weights():
     (5, 3, 4), (1, 3, 3), *(pytest.param(*shape, marks=MORE) for shape in [(5, 6, 9), (1, 4, 4), (7, 6, 8), (25, 3, 2)]),
 ])  # fmt: skip
 @torch.no_grad()
+@pytest.mark.slow
 def test_the_folded_decoder_is_the_decoder_whatever_the_chunk(frames, rows, columns):
     """Of one frame, of several, of a number that does not divide the clip, and of more than there are."""
     vae = make_vae(torch.float64)

@@ -20,6 +20,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000, SAMPLE_BYTES, SAMPLE_BYTES + 1, SAMPLES * SAMPLE_BYTES])
+@pytest.mark.slow
 def test_files_of_up_to_a_mebibyte_are_covered_whole(tmp_path, size):
     """Whichever byte differs; 40 of them are tried."""
     content = random.Random(size).randbytes(size)

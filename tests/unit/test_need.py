@@ -103,6 +103,7 @@ def test_decoding_holds_what_was_foreseen(vaes, engine, chunk, parked, frames, r
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_encoding_holds_what_was_foreseen(vaes):
     """But for what a GPU's library takes for itself, a convolution's input once more."""
     pixels = torch.randn(1, 3, 256, 320)

@@ -116,6 +116,7 @@ def together(walks):
 
 
 @pytest.mark.parametrize("engine_name", ["reference", "fast"])
+@pytest.mark.slow
 def test_clips_of_a_shared_pass_are_those_of_passes_of_their_own(scene, engine_name):
     """In float64, where the rounding of larger products cannot hide a mistake; other pictures, other seeds."""
     plan, image, _ = scene
