@@ -1,6 +1,5 @@
 """What the documentation says, held against the code: the reference, the links, and every example, which is run."""
 
-import csv
 import os
 import re
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from doc_examples import LANGUAGES, REASONS, SERVED_AT, SHOWN, Newcomer, read_blocks
+from doc_figures import Book, change, find_figures, rename, replace_numbers
 from doc_server import Desk, shrink_presets
 from miniature import make_miniature
 from server import Server
@@ -23,6 +23,8 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "READ
 WRITTEN_BY_HAND = {name: text for name, text in PAGES.items() if not name.startswith("docs/reference/")}
 BLOCKS = {name: read_blocks(text) for name, text in WRITTEN_BY_HAND.items()}
 WITH_EXAMPLES = sorted(name for name, blocks in BLOCKS.items() if any(block.runs for block in blocks))
+DIARY = "docs/log.md"  # what experiments of a day gave: sources are wanted only where there are rows
+BOOK = Book(ROOT / "docs" / "figures.toml", ROOT / "bench" / "results.csv")
 CACHE = ".cache/huggingface/hub"
 FEWEST = 55  # examples that run; there were 60 when this was written
 
@@ -101,44 +103,87 @@ def test_every_page_can_be_reached_from_the_readme():
     assert {ROOT / name for name in PAGES} - seen == set()
 
 
-def test_measured_figures_have_a_row():
-    """Seconds and gigabytes on a page that speaks of a measurement are in bench/results.csv."""
-    with (ROOT / "bench" / "results.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    seconds = {float(row["p50_s"]) for row in rows if row["p50_s"]}
-    peaks = {float(row["peak_bytes"]) / 1e9 for row in rows if row["peak_bytes"]}
-    page = PAGES["docs/howto/save-memory.md"]
-    told = page[page.index("## On GPUs without Triton") : page.index("## What does not help")]
-    told += next(line for line in PAGES["README.md"].split("\n\n") if line.startswith("Memory is planned"))
-    foreseen = {float(row["predicted_bytes"]) / 1e9 for row in rows if row["predicted_bytes"]}
-    for figure in re.findall(r"([\d.]+)(?:, [\d.]+ and [\d.]+)? GB", told):
-        digits = len(figure.partition(".")[2])
-        assert any(round(peak, digits) == float(figure) for peak in peaks | foreseen), figure
-    for figure in re.findall(r"([\d.]+) s\b", told):
-        digits = len(figure.partition(".")[2])
-        assert any(round(value, digits) == float(figure) for value in seconds), figure
+@pytest.mark.parametrize("name", WRITTEN_BY_HAND)
+def test_figures_have_a_source(name):
+    """A figure in prose comes from a row of bench/results.csv or from a command, or docs/figures.toml says why not.
+
+    Tables that bench/table.py makes and pages that are written from the code are held to them by tests of their own.
+    """
+    assert BOOK.check(name, PAGES[name], BOOK.of(name), may_be_open=name == DIARY) == []
+
+
+def test_sources_are_those_of_pages_that_are_there():
+    assert set(BOOK.pages) - set(WRITTEN_BY_HAND) == set()
+    commands = [command.split() for sources in BOOK.pages.values() for command in sources.printed]
+    assert [words for words in commands if words[0] != "python" or not (ROOT / words[1]).exists()] == []
+
+
+@pytest.mark.parametrize("name", BOOK.pages)
+def test_a_figure_that_is_changed_is_caught(name):
+    """By the smallest change of each; what is computed also where its source is made to tell the same."""
+    page, sources, may_be_open = PAGES[name], BOOK.of(name), name == DIARY
+    figures, tied, computed = list(find_figures(page)), set(sources.list_all()), dict(sources.list_formulas())
+    for figure in figures:
+        number = change(figure.number)
+        if figure.text in tied:
+            assert BOOK.check(name, replace_numbers(page, [figure], number), sources, may_be_open=may_be_open), figure
+        if figure.text in computed:
+            forged = replace_numbers(page, [one for one in figures if one.text == figure.text], number)
+            told = rename(sources, figure.text, number + figure.text.removeprefix(figure.number))
+            wrong = BOOK.check(name, forged, told, may_be_open=may_be_open)
+            assert any(f"should be {figure.number}," in one for one in wrong), figure
+
+
+INVENTED = ("3.7 s", "41 ms", "12 min", "5.3 GB", "700 MiB", "1.4 times", "2.6×", "3x", "17 %", "30 percent", "0.4 ‰", "3.1 px/frame", "45 jobs/s",
+            "45 jobs a second", "21.5 dB", "90 GB/s", "0.93", "1.2e-4", "37 of 40", "3 to 9 s", "1, 2 and 7 GB")  # fmt: skip
+
+
+@pytest.mark.parametrize("figure", INVENTED)
+def test_a_figure_that_is_invented_is_caught(figure):
+    for name in set(WRITTEN_BY_HAND) - {DIARY}:
+        assert BOOK.check(name, f"{PAGES[name]}\nThat takes or makes {figure} in all.\n", BOOK.of(name)) != [], name
 
 
 @pytest.mark.slow
 def test_the_work_of_a_clip_is_what_the_pages_say():
-    """Counted on the published network without any numbers in it."""
+    """Counted on the published networks without any numbers in them."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from unstill.memory.need import DOUBLING, TABLES
     from unstill.model.config import UNetConfig, VAEConfig
     from unstill.model.unet import UNet
     from unstill.model.vae import VAE
 
-    with torch.device("meta"), torch.no_grad():
-        unet, vae, z_NCHW = UNet(UNetConfig()), VAE(VAEConfig()), torch.zeros(25, 4, 72, 128)
-        with FlopCounterMode(display=False) as step:
-            unet(torch.zeros(2, 25, 8, 72, 128), torch.zeros(()), torch.zeros(2, 1, 1024), torch.zeros(2, 3))
-        with FlopCounterMode(display=False) as decoding:
-            vae.decode(z_NCHW, 25)
-    step_tera, decoding_tera = step.get_total_flops() / 1e12, decoding.get_total_flops() / 1e12
-    clip = f"{25 * step_tera + decoding_tera:,.0f}"
-    for name in ("docs/quickstart.md", "docs/concepts/how-svd-works.md"):
-        assert all(figure in PAGES[name] for figure in (f"{step_tera:.1f}", f"{decoding_tera:.1f}", clip)), name
+    with torch.device("meta"):
+        unet, vae = UNet(UNetConfig()), VAE(VAEConfig())
+
+    def count(steps: int, frames: int, rows: int, columns: int) -> tuple[float, float, float]:
+        """Return the operations of a step, of decoding and of a clip."""
+        with torch.device("meta"), torch.no_grad():
+            with FlopCounterMode(display=False) as step:
+                unet(torch.zeros(2, frames, 8, rows, columns), torch.zeros(()), torch.zeros(2, 1, 1024), torch.zeros(2, 3))
+            with FlopCounterMode(display=False) as decoding:
+                vae.decode(torch.zeros(frames, 4, rows, columns), frames)
+        return (one := step.get_total_flops()), (all_frames := decoding.get_total_flops()), steps * one + all_frames
+
+    step, decoding, clip = count(25, 25, 72, 128)
+    drafts = [count(12, 14, *cells)[2] for cells in ((40, 72), (24, 40))]
+    work = (f"{step / 1e12:.1f}", f"{decoding / 1e12:.1f}", f"{clip / 1e12:,.0f}")
+    hours = [f"{clip / rate / 3600:.1f} h" for rate in (100e9, 500e9)]
+    minutes = [f"{drafts[0] / rate / 60:.0f} min" for rate in (100e9, 500e9)]
+    smaller = [f"{drafts[1] / 100e9 / 60:.0f} min", f"{drafts[1] / 500e9 / 60:.1f} min"]
+    sizes = {part: sum(x.numel() for x in part.parameters()) for part in (unet, vae)}
+    # What becomes tables, but for what doubling in four phases has more.
+    leave = sum(x.numel() if TABLES.search(name) else -x.numel() * 7 / 9 for name, x in unet.named_parameters()
+                if TABLES.search(name) or DOUBLING.search(name))  # fmt: skip
+    said = {
+        "docs/quickstart.md": [*work, *(f"| {' | '.join(row)} |" for row in zip(hours, minutes, smaller, strict=True))],
+        "docs/concepts/how-svd-works.md": [*work, f"{count(25, 14, 72, 128)[2] / clip:.0%}".replace("%", " %"),
+                                           *(f"{size / 1e6:,.0f} million" for size in sizes.values())],
+        "docs/concepts/speed.md": [f"{leave / 1e6:.0f} million"],
+    }  # fmt: skip
+    assert [(name, figure) for name, figures in said.items() for figure in figures if figure not in PAGES[name]] == []
 
 
 # ---- examples ------------------------------------------------------------------------------------------------
