@@ -18,7 +18,7 @@ from typing import Any
 
 Row = Mapping[str, str]
 
-# What is no prose: fenced blocks, tables that bench/table.py makes, comments, code, targets of links, tags.
+# What is not prose: fenced blocks, tables that bench/table.py makes, comments, code, targets of links, tags.
 HIDDEN = re.compile(
     r"^(?P<fence>```+).*?^(?P=fence)[ \t]*$|<!-- (?P<table>\w+): made by .*?<!-- end of (?P=table) -->|<!--.*?-->"
     r"|`[^`\n]*`|(?<=\])\([^)\n]*\)|</?[a-z][^>]*>|<https?:[^>]*>",
@@ -26,10 +26,11 @@ HIDDEN = re.compile(
 )
 VERSION = re.compile(r"(?:Python|torch|huggingface_hub|settings of) \d+\.\d+")
 SIZES = {
-    "µs": 1e-6, "ms": 1e-3, "s": 1, "second": 1, "seconds": 1, "min": 60, "minutes": 60, "h": 3600, "hours": 3600, "days": 86400,
-    "bytes": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "MB/s": 1e6,
-    "GB/s": 1e9, "%": 0.01, "‰": 0.001, "million": 1e6, "billion": 1e9, "trillion": 1e12, "GFLOP": 1e9, "GFLOP/s": 1e9,
-    "TFLOP/s": 1e12, "times": 1, "×": 1, "dB": 1, "px": 1, "px/frame": 1, "px/s": 1, "pixels": 1, "lines": 1, "kills": 1,
+    "µs": 1e-6, "ms": 1e-3, "milliseconds": 1e-3, "s": 1, "second": 1, "seconds": 1, "min": 60, "minute": 60, "minutes": 60,
+    "h": 3600, "hour": 3600, "hours": 3600, "days": 86400, "bytes": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "megabytes": 1e6,
+    "GB": 1e9, "gigabytes": 1e9, "TB": 1e12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "MB/s": 1e6, "GB/s": 1e9, "%": 0.01,
+    "percent": 0.01, "‰": 0.001, "million": 1e6, "billion": 1e9, "trillion": 1e12, "GFLOP": 1e9, "GFLOP/s": 1e9,
+    "TFLOP/s": 1e12, "times": 1, "×": 1, "x": 1, "dB": 1, "px": 1, "px/frame": 1, "px/s": 1, "pixels": 1, "lines": 1, "kills": 1,
     "deaths": 1, "grey levels": 1, "W": 1,
 }  # fmt: skip
 RATES = r"(?:jobs|clips|steps|posts|events|items|requests|pictures)(?:/s| (?:a|per) (?:second|minute|hour))"
