@@ -2,7 +2,7 @@
 
     python tests/refuse_allocations.py --points 250
 
-Takes 0.7 s a point on two cores. The suite does the same at 25 points (tests/integration/test_ladder.py).
+Takes 0.7 s a point on two cores. The suite does the same at six points (tests/integration/test_ladder.py).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """sample.py: steps as a generator, one order of randomness, previews without weights."""
 
 import itertools
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from hooks import changed
 from unstill.artifacts import Box, PreparedImage
 from unstill.catalog.find import find_model
 from unstill.engine import load_engine
@@ -142,22 +142,6 @@ def test_clips_of_a_shared_pass_go_on_together_from_where_they_were(scene):
     assert torch.equal(together(on)[1], list(steps)[-1][1].latents.values_BFCHW)
 
 
-@contextmanager
-def changed(network, change):
-    """Change what a network puts out, from call to call; return how many clips each call had, with guidance's branches."""
-    calls = []
-
-    def look(_, given, made):
-        calls.append(len(given[0]))
-        return change(len(calls), made)
-
-    hook = network.register_forward_hook(look)
-    try:
-        yield calls
-    finally:
-        hook.remove()
-
-
 def test_one_clip_that_overflows_is_repaired_alone(scene):
     """The other's steps are as they were."""
     plan, image, engine = scene
@@ -165,14 +149,17 @@ def test_one_clip_that_overflows_is_repaired_alone(scene):
     scenes = [(half, image, engine), (replace(half, request=half.request.replace(seed=8)), image, engine)]
     plain = together([Walk(*one) for one in scenes])
 
-    def overflow(call, made):
+    clips = []
+
+    def overflow(call, given, made):
+        clips.append(len(given[0]))
         if call == 2:
             made[3, 0, 0, 0, 0] = float("inf")  # of the second clip, with the picture
         return made
 
-    with changed(engine.network, overflow) as calls:
+    with changed(engine.network, overflow):
         steps = list(sample_together([Walk(*one) for one in scenes]))
-    assert calls == [4, 4, 2, 4]
+    assert clips == [4, 4, 2, 4], "each with and without the picture"
     assert steps[-1][0].latents.repairs == ()
     assert "step 2" in steps[-1][1].latents.repairs[0]
     for one, two in zip(plain, steps[-1], strict=True):
@@ -184,10 +171,10 @@ def test_what_was_repaired_is_told_of_a_clip_that_goes_on_from_there(scene):
     plan, image, engine = scene
     half = replace(plan, dtype="fp16")  # in name: float32 has nothing wider to go to
 
-    def overflow_at_once(call, made):
+    def overflow_at_once(call, _, made):
         return made * (float("inf") if call == 1 else 1)
 
-    def overflow_first(call, made):
+    def overflow_first(call, _, made):
         return made * (float("inf") if call % 2 else 1)
 
     with changed(engine.network, overflow_at_once), changed(engine.vae.encoder, overflow_first):
