@@ -21,7 +21,7 @@ help:  ## list the targets
 demo: .venv/ready  ## animate a picture of examples/ and say where the clip is
 	@$(RUN) examples/demo.py $(PICTURE)
 
-check: .venv/ready  ## lint, types, layers, unit and contract tests; 45 seconds
+check: .venv/ready  ## lint, types, layers, unit and contract tests; under a minute
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory -j2 types quick
@@ -32,7 +32,7 @@ types:
 quick:
 	@$(TESTS) tests/unit tests/contract -m 'not slow and not gpu and not browser and not thorough'
 
-test: .venv/ready  ## everything a change could break and that needs no GPU; 6 minutes on two cores
+test: .venv/ready  ## everything a change could break and that needs no GPU; 8.5 minutes on two cores
 	@$(TESTS)
 	@if $(HAS_TRITON); then $(KERNELS); else echo "Triton is not installed: its kernels did not run (make kernels, 198 MB)"; fi
 
@@ -40,7 +40,7 @@ kernels: .venv/ready  ## every Triton kernel in Triton's interpreter, on the CPU
 	@$(HAS_TRITON) || $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[kernels]'
 	@$(KERNELS)
 
-thorough: .venv/ready  ## all of that, and long runs: kills at random, fault matrices, clusters, compiling; an hour
+thorough: .venv/ready  ## all of that, and long runs: kills at random, fault matrices, clusters, compiling
 	@$(TESTS) -m 'not gpu and not kernels'
 	@$(MAKE) --no-print-directory kernels
 
