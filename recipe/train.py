@@ -278,6 +278,7 @@ def train(settings: Settings) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     log = Log(settings.out / "log.csv")
     print(f"filled after {trainer.minutes:.2f} min", flush=True)
+    trainer.begun = time.monotonic()  # however long painting took, some steps follow
     losses, sizes, reported_s, saved_s = [], [], time.monotonic(), time.monotonic()
     while True:
         trainer.look_at_the_clock()

@@ -49,14 +49,15 @@ def read_field(mean_CHW: Tensor, sampled_CHW: Tensor) -> SceneField:
 
 def to_share(channel_HW: Tensor) -> Tensor:
     """Return the share 0 to 1 that a channel holds as −1 to 1."""
-    return ((channel_HW + 1) / 2).clamp(0, 1)
+    share_HW: Tensor = ((channel_HW + 1) / 2).clamp(0, 1)
+    return share_HW
 
 
 def normalise(motion_CHW: Tensor, share_HW: Tensor) -> Tensor:
     """Scale vectors [..., 2, H, W] to mean length 1 over the surface that moves; zeros if none does."""
     weight = share_HW.mean((-2, -1))
     length = (motion_CHW.norm(dim=-3) * share_HW).mean((-2, -1)) / weight.clamp(min=LEAST_SHARE)
-    scale = (weight >= LEAST_SHARE) / length.clamp(min=1e-6)
+    scale: Tensor = (weight >= LEAST_SHARE) / length.clamp(min=1e-6)
     return motion_CHW * scale[..., None, None, None]
 
 
