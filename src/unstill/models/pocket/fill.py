@@ -8,8 +8,8 @@ from torch import Tensor
 
 from unstill.models.pocket.grids import pull_push, resize, smooth
 
-BLUR = 8  # pixels of half the picture: coarser is colour, finer is texture
-FARTHEST = 128  # pixels of half the picture over which texture is carried
+BLUR = 3  # pixels of a quarter of the picture: coarser is colour, finer is texture
+FARTHEST = 64  # pixels of half the picture over which texture is carried
 
 
 def fill_behind(picture_CHW: Tensor, known_HW: Tensor) -> Tensor:
@@ -20,19 +20,14 @@ def fill_behind(picture_CHW: Tensor, known_HW: Tensor) -> Tensor:
     """
     rows, columns = known_HW.shape
     colour_CHW = pull_push(picture_CHW, known_HW)
-    base_CHW = smooth_known(picture_CHW, known_HW, colour_CHW)
+    quarter_CHW = resize(torch.where(known_HW > 0, picture_CHW, colour_CHW), -(-rows // 4), -(-columns // 4), "area")
+    base_CHW = resize(smooth(quarter_CHW, BLUR), rows, columns)
     detail_CHW = (picture_CHW - base_CHW) * known_HW
     half_HW = -F.max_pool2d(-known_HW[None, None], 2, ceil_mode=True)[0, 0]
     offset_CHW = resize(mirror(half_HW) * 2, rows, columns)
     place_CHW = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in (rows, columns)), indexing="ij")).flip(0)
     texture_CHW = take(detail_CHW, place_CHW + offset_CHW)
     return torch.where(known_HW > 0, picture_CHW, (base_CHW + texture_CHW).clamp(0, 1))
-
-
-def smooth_known(picture_CHW: Tensor, known_HW: Tensor, colour_CHW: Tensor) -> Tensor:
-    """Blur what is known without what is not, and the filled colours elsewhere."""
-    both_CHW = torch.where(known_HW > 0, picture_CHW, colour_CHW)
-    return smooth(both_CHW, BLUR)
 
 
 def mirror(known_HW: Tensor) -> Tensor:

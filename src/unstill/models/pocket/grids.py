@@ -31,11 +31,12 @@ def box(image_CHW: Tensor, reach: int) -> Tensor:
     """Return the mean of the square around each pixel, by cumulative sums."""
     for axis in (-1, -2):
         count = image_CHW.shape[axis]
-        sums = F.pad(image_CHW.double().cumsum(axis), (1, 0) if axis == -1 else (0, 0, 1, 0))
+        ends = (reach + 1, reach) if axis == -1 else (0, 0, reach + 1, reach)
+        sums = F.pad(image_CHW, ends).cumsum(axis)
         place = torch.arange(count, device=image_CHW.device)
-        high, low = (place + reach + 1).clamp(max=count), (place - reach).clamp(min=0)
-        size = (high - low) if axis == -1 else (high - low)[:, None]
-        image_CHW = ((sums.index_select(axis, high) - sums.index_select(axis, low)) / size).float()
+        size = (place + reach + 1).clamp(max=count) - (place - reach).clamp(min=0)
+        total = sums.narrow(axis, 2 * reach + 1, count) - sums.narrow(axis, 0, count)
+        image_CHW = total / (size if axis == -1 else size[:, None])
     return image_CHW
 
 

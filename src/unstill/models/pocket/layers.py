@@ -16,9 +16,11 @@ LEAST_EDGE = 0.2  # of the picture's height: layers are parted where jumps add u
 CUTS = 2  # the most by which depth is cut
 GRID = 8  # pixels of the picture by cell of a layer's nearness
 STIFF = 8.0  # how smooth nearness is within a layer
-MATTE = 4  # pixels of half the picture within which an edge's matte follows colours
-NOISE = 1e-3  # variance of colours that a matte takes for noise
-RIM = 2  # pixels beyond a near thing's edge that may be mixed with it
+MATTE = 5  # cells of a quarter of the picture over which colours on either side of an edge are looked at
+INWARD, OUTWARD = 2, 3  # such cells on either side of an edge within which colours decide
+PRIOR = 3.0  # how strongly the mask speaks against colours, as a logarithm of odds
+NOISE = 4e-4  # variance of colours that is always there
+RIM = 3  # pixels beyond a near thing's edge that may be mixed with it
 DEEP = 18  # cells of a quarter of the picture: as far behind an edge is filled
 
 
@@ -29,17 +31,18 @@ class Layer:
     colour_CHW: Tensor
     alpha_HW: Tensor | None  # none: opaque everywhere
     nearness_HW: Tensor  # on a coarse grid, smooth
+    texture_HW: Tensor  # how rough colours are by cell of that grid
 
 
 def part_layers(picture_CHW: Tensor, nearness_HW: Tensor) -> list[Layer]:
     """Part a picture by nearness (0 to 1, on a quarter of its size), the farthest first."""
     layers: list[Layer] = []
-    hidden_HW, before_HW = torch.zeros(picture_CHW.shape[-2:]), torch.zeros_like(nearness_HW)
+    hidden = Hidden(*(torch.zeros(picture_CHW.shape[-2:]) for _ in range(2)), torch.zeros_like(nearness_HW))
     for cut in reversed(choose_cuts(nearness_HW)):
         front = cut_front(picture_CHW, nearness_HW, cut)
-        layers.append(make_layer(picture_CHW, nearness_HW, front, hidden_HW, before_HW))
-        hidden_HW, before_HW = torch.maximum(hidden_HW, front.hides_HW), torch.maximum(before_HW, front.before_HW)
-    layers.append(make_layer(picture_CHW, nearness_HW, None, hidden_HW, before_HW))
+        layers.append(make_layer(picture_CHW, nearness_HW, front, hidden))
+        hidden = hidden.join(front)
+    layers.append(make_layer(picture_CHW, nearness_HW, None, hidden))
     layers.reverse()
     return [layers[0], *(unmix(layer, below) for below, layer in zip(layers, layers[1:], strict=False))]
 
@@ -51,7 +54,25 @@ class Front:
     alpha_HW: Tensor
     inside_HW: Tensor  # 1 where it is, on a quarter
     before_HW: Tensor  # 1 where something lies behind it, on a quarter
+    covers_HW: Tensor  # 1 where the picture shows it and not what lies behind it
     hides_HW: Tensor  # 1 where what lies behind it may be uncovered
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """What nearer layers hide: pixels that show them, pixels to fill, and cells whose nearness is theirs."""
+
+    covered_HW: Tensor
+    fill_HW: Tensor
+    before_HW: Tensor
+
+    def join(self, front: Front) -> Hidden:
+        """Return what is hidden with one more layer in front."""
+        return Hidden(
+            torch.maximum(self.covered_HW, front.covers_HW),
+            torch.maximum(self.fill_HW, front.hides_HW),
+            torch.maximum(self.before_HW, front.before_HW),
+        )
 
 
 def find_jumps(nearness_HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,7 +90,7 @@ def choose_cuts(nearness_HW: Tensor) -> list[float]:
     for _ in range(CUTS):
         best, most = 0.0, 0.0
         for cut in torch.arange(0.06, 0.95, 0.02).tolist():
-            inside = torch.minimum(cut - far_HW, near_HW - cut).clamp(min=0)
+            inside = torch.minimum(2 * (cut - far_HW), near_HW - cut).clamp(min=0)
             worth = float((left_HW * inside).sum())
             if worth > most:
                 best, most = cut, worth
@@ -88,17 +109,17 @@ def cut_front(picture_CHW: Tensor, nearness_HW: Tensor, cut: float) -> Front:
     inside_HW = (nearness_HW > cut).float()
     jumps_HW, far_HW, near_HW = find_jumps(nearness_HW)
     edge_HW = jumps_HW * ((far_HW < cut) & (near_HW > cut))
-    wide_HW = resize(nearness_HW[None], rows // 2, columns // 2)[0]
-    soft_HW = follow_colours(picture_CHW, wide_HW > cut)
+    soft_HW = follow_colours(picture_CHW, inside_HW)
     hard_HW = (resize(nearness_HW[None], rows, columns)[0] > cut).float()
-    close_HW = resize(smooth(grow(edge_HW, 2)[None], 1), rows, columns)[0]
+    close_HW = resize(smooth(grow(edge_HW, OUTWARD)[None], 1), rows, columns)[0]
     alpha_HW = torch.lerp(hard_HW, soft_HW, (2 * close_HW).clamp(max=1))
     # Where nothing jumps, both sides show the same.
     behind_HW = look_behind(nearness_HW, 1 - grow(inside_HW, 1))
     before_HW = torch.maximum((nearness_HW - behind_HW > JUMP / 2).float() * inside_HW, grow(edge_HW, 1))
-    hides_HW = resize((before_HW * grow(edge_HW, DEEP))[None], rows, columns)[0] > 0.01
-    hides_HW = hides_HW & (grow(alpha_HW, RIM) > 0.02)
-    return Front(alpha_HW, inside_HW, before_HW, hides_HW.float())
+    before_all_HW = torch.maximum(before_HW, grow(edge_HW, OUTWARD))
+    masks = resize(torch.stack([before_all_HW, before_all_HW * grow(edge_HW, DEEP)]), rows, columns) > 0.01
+    covers_HW, hides_HW = (masks & (grow(alpha_HW, RIM) > 0.02)).float()
+    return Front(alpha_HW, inside_HW, before_HW, covers_HW, hides_HW)
 
 
 def look_behind(nearness_HW: Tensor, known_HW: Tensor) -> Tensor:
@@ -107,40 +128,49 @@ def look_behind(nearness_HW: Tensor, known_HW: Tensor) -> Tensor:
     return solve_smooth(nearness_HW, known_HW.clamp(min=1e-6), 4 * flat[:, 1:], 4 * flat[1:], 60)
 
 
-def follow_colours(picture_CHW: Tensor, mask: Tensor) -> Tensor:
-    """Return a matte that follows colours near a mask's edge (guided filter, He et al. 2010), worked out at half size."""
+def follow_colours(picture_CHW: Tensor, inside_HW: Tensor) -> Tensor:
+    """Return a matte that follows colours near a mask's edge; the mask is on a quarter of the picture's size.
+
+    A pixel belongs to the side whose colours explain it better: a Gaussian of what is surely in front close by, and one
+    of what is surely behind. Where both look alike the mask decides.
+    """
     rows, columns = picture_CHW.shape[-2:]
-    guide = resize(picture_CHW, *mask.shape, "area")
-    known = mask.float()
-    mean, share = box(guide, MATTE), box(known[None], MATTE)
-    both = box(guide * known, MATTE) - mean * share
-    pairs = box((guide[:, None] * guide[None]).flatten(0, 1), MATTE).view(3, 3, *mask.shape) - mean[:, None] * mean[None]
-    square = pairs.permute(2, 3, 0, 1) + NOISE * torch.eye(3)
-    slope = torch.linalg.solve(square, both.permute(1, 2, 0)[..., None])[..., 0].permute(2, 0, 1)
-    level = share - (slope * mean).sum(0, keepdim=True)
-    line = resize(box(torch.cat([slope, level]), MATTE), rows, columns)
-    soft = (line[:3] * picture_CHW).sum(0) + line[3]
-    alpha: Tensor = ((soft - 0.2) / 0.6).clamp(0, 1)
-    return alpha
+    small_CHW = resize(picture_CHW, *inside_HW.shape, "area")
+    front = describe_colours(small_CHW, shrink(inside_HW, INWARD))
+    back = describe_colours(small_CHW, 1 - grow(inside_HW, OUTWARD))
+    prior_HW = PRIOR * (2 * smooth(inside_HW[None], 1) - 1)
+    maps = resize(torch.cat([front, back, prior_HW]), rows, columns)
+    (mean_front, spread_front), (mean_back, spread_back) = (maps[:3], maps[3:4]), (maps[4:7], maps[7:8])
+    odds = (picture_CHW - mean_back).square().sum(0) / spread_back - (picture_CHW - mean_front).square().sum(0) / spread_front
+    odds = odds + 3 * (spread_back / spread_front).log()
+    alpha_HW = (0.5 * odds + maps[8:]).sigmoid()
+    return box(alpha_HW, 1)[0]
 
 
-def make_layer(
-    picture_CHW: Tensor, nearness_HW: Tensor, front: Front | None, hidden_HW: Tensor, before_HW: Tensor
-) -> Layer:
+def describe_colours(picture_CHW: Tensor, known_HW: Tensor) -> Tensor:
+    """Return mean colour and variance around each pixel, of what is known, [4, H, W]."""
+    share_HW = smooth(known_HW[None], MATTE).clamp(min=1e-4)
+    mean_CHW = smooth(picture_CHW * known_HW, MATTE) / share_HW
+    square_CHW = smooth(picture_CHW.square() * known_HW, MATTE) / share_HW
+    spread_HW = (square_CHW - mean_CHW.square()).mean(0, keepdim=True).clamp(min=0) + NOISE
+    return pull_push(torch.cat([mean_CHW, spread_HW]), (share_HW[0] > 0.02).float())
+
+
+def make_layer(picture_CHW: Tensor, nearness_HW: Tensor, front: Front | None, hidden: Hidden) -> Layer:
     """Fill what nearer layers hide of a layer, and smooth its nearness."""
-    own_HW = 1 - before_HW
+    own_HW = 1 - hidden.before_HW
     if front is not None:
         own_HW = own_HW * shrink(front.inside_HW, 1)
-    cells = tuple(-(-side // GRID) for side in picture_CHW.shape[-2:])
-    near_HW = smooth_within(nearness_HW, own_HW, (cells[0], cells[1]))
-    alpha_HW = None if front is None else continue_matte(front.alpha_HW, hidden_HW)
-    if not bool(hidden_HW.any()):
-        return Layer(picture_CHW, alpha_HW, near_HW)
-    known_HW = 1 - hidden_HW
+    rows, columns = (-(-side // GRID) for side in picture_CHW.shape[-2:])
+    near_HW = smooth_within(nearness_HW, own_HW, (rows, columns))
+    alpha_HW = None if front is None else continue_matte(front.alpha_HW, hidden.covered_HW)
+    if not bool(hidden.fill_HW.any()):
+        return Layer(picture_CHW, alpha_HW, near_HW, torch.zeros_like(near_HW))
+    known_HW = 1 - hidden.covered_HW
     if front is not None:
         known_HW = known_HW * (front.alpha_HW > 0.9)
-    filled_CHW = fill_behind(picture_CHW, known_HW)
-    return Layer(torch.where(hidden_HW > 0, filled_CHW, picture_CHW), alpha_HW, near_HW)
+    colour_CHW = torch.where(hidden.fill_HW > 0, fill_behind(picture_CHW, known_HW), picture_CHW)
+    return Layer(colour_CHW, alpha_HW, near_HW, measure_texture(colour_CHW, (rows, columns)))
 
 
 def smooth_within(nearness_HW: Tensor, own_HW: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -156,6 +186,12 @@ def continue_matte(alpha_HW: Tensor, hidden_HW: Tensor) -> Tensor:
     if not bool(hidden_HW.any()):
         return alpha_HW
     return torch.where(hidden_HW > 0, pull_push(alpha_HW[None], 1 - hidden_HW)[0], alpha_HW)
+
+
+def measure_texture(picture_CHW: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Return the standard deviation of colours around each cell."""
+    square_HW = resize(picture_CHW.square(), *cells, "area") - resize(picture_CHW, *cells, "area").square()
+    return box(square_HW.clamp(min=0).sum(0, keepdim=True), 1)[0].sqrt()
 
 
 def unmix(layer: Layer, below: Layer) -> Layer:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unstill.models.pocket.grids import box, resize, solve_smooth
+from unstill.models.pocket.grids import box, grow, resize, shrink, solve_smooth
 
 SMOOTHING = 24.0  # conductance within a surface, for cells of a quarter of the picture
 EDGE = 0.03  # colour difference of neighbours that counts as an edge where the picture is smooth
 GRAIN = 1.0  # times the usual difference around: grain and texture make no edges
 LEAK = 2e-3  # conductance left across the hardest edge
-UNSURE = 0.08  # difference between neighbouring cells from which on the coarse estimate is not believed
+UNSURE = 0.16  # difference among neighbouring cells from which on those in between are not believed
+LEAST_TRUST = 0.1
 STEPS = (0.12, 0.06, 0.03, 0.02)  # difference of neighbours that counts as a jump, narrowed round by round
 
 
@@ -25,7 +26,7 @@ def refine_nearness(nearness_hw: Tensor, picture_CHW: Tensor) -> Tensor:
     low, high = torch.quantile(nearness_hw.float(), torch.tensor([0.02, 0.98], device=nearness_hw.device))
     coarse_HW = ((nearness_hw - low) / (high - low).clamp(min=1e-6)).clamp(-0.1, 1.1)
     data_HW = resize(coarse_HW[None], rows, columns)[0]
-    weight_HW = trust_cells(resize(slope(coarse_HW)[None], rows, columns)[0])
+    weight_HW = resize(trust_cells(coarse_HW)[None], rows, columns)[0]
     across, down = measure_conductance(resize(picture_CHW, rows, columns, "area"))
     refined_HW = solve_smooth(data_HW, weight_HW, SMOOTHING * across, SMOOTHING * down, 60)
     for step in STEPS:
@@ -42,18 +43,13 @@ def let_jump(difference_HW: Tensor, free_HW: Tensor, step: float) -> Tensor:
     return 1 / (1 + (difference_HW / scale) ** 2)
 
 
-def slope(values_HW: Tensor) -> Tensor:
-    """Return how far each value is from its neighbours' at most, beyond an even slope."""
-    bend_x = torch.zeros_like(values_HW)
-    bend_y = torch.zeros_like(values_HW)
-    bend_x[:, 1:-1] = torch.maximum((values_HW[:, 2:] - values_HW[:, 1:-1]).abs(), (values_HW[:, 1:-1] - values_HW[:, :-2]).abs())
-    bend_y[1:-1] = torch.maximum((values_HW[2:] - values_HW[1:-1]).abs(), (values_HW[1:-1] - values_HW[:-2]).abs())
-    return torch.maximum(bend_x, bend_y)
-
-
-def trust_cells(slope_HW: Tensor) -> Tensor:
-    """Return how much a coarse estimate counts, 0.1 to 1: little where it jumps."""
-    return (1 / (1 + (slope_HW / UNSURE) ** 4)).clamp(min=0.1)
+def trust_cells(nearness_HW: Tensor) -> Tensor:
+    """Return how much each coarse cell counts, LEAST_TRUST to 1: little where it lies between its neighbours at a jump."""
+    low_HW, high_HW = shrink(nearness_HW, 1), grow(nearness_HW, 1)
+    step_HW = high_HW - low_HW
+    place_HW = (nearness_HW - low_HW) / step_HW.clamp(min=1e-6)
+    mixed_HW = (4 * place_HW * (1 - place_HW)) * (step_HW / UNSURE) ** 4
+    return (1 / (1 + mixed_HW)).clamp(min=LEAST_TRUST)
 
 
 def measure_conductance(guide_CHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,8 +20,9 @@ LEAST_DEPTH = 0.06  # less and a camera that turns around a thing does not seem 
 CLOSEST = 1.45  # the most that a view enlarges
 PAST = 0.004  # of the width that a frame may look past the picture's edge
 UNCOVERS_PX, UNCOVERS_MORE = 9.0, 0.09  # px at 1024 wide that a jump may uncover, and more for each px of the way
-SOLVES = 9  # rounds of the fixed point for places; each halves what is left at least
-LOOKS = 6  # moments at which speed and edges are looked at
+EASY, ROUGH = 0.4, 0.06  # share that counts where nothing but plain colour is uncovered, and texture that counts in full
+SOLVES = 8  # rounds of the fixed point for places; each halves what is left at least
+LOOKS = 4  # moments at which speed and edges are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +42,12 @@ class Path:
 
     def find(self, seen_CHW: Tensor, nearness_HW: Tensor, moment: float, aspect: float) -> Tensor:
         """Return which points of a surface are seen at places, by fixed-point iteration; the surface is smooth."""
+        pose = self.camera.pose(moment, self.amount, self.loops)
+        distance_1HW = (1 + self.depth * (nearness_HW - self.middle))[None]
         place_CHW = seen_CHW
         for _ in range(SOLVES):
-            near_HW = look_up(nearness_HW[None], place_CHW, aspect)[0]
-            place_CHW = place_CHW + 0.9 * (seen_CHW - self.see(place_CHW, near_HW, moment))
+            near_HW = look_up(distance_1HW, place_CHW, aspect)[0]
+            place_CHW = place_CHW + 0.9 * (seen_CHW - project(place_CHW, near_HW, pose))
         return place_CHW
 
 
@@ -88,51 +91,66 @@ def choose_view(path: Path, layers: list[Layer], aspect: float) -> View:
 
 def _overlook(path: Path, layers: list[Layer], view: View, aspect: float) -> tuple[float, float, float, float]:
     """Return how far frames look past the left, right, top and bottom edge at most; less than 0 is room."""
-    least = torch.tensor([1e3, 1e3])
-    most = -least
-    for moment in moments(path.loops):
-        place = _find_front(path, layers, view, aspect, moment)
-        border = torch.cat([place[:, 0], place[:, -1], place[:, :, 0], place[:, :, -1]], dim=1)
-        least, most = torch.minimum(least, border.amin(1)), torch.maximum(most, border.amax(1))
+    corner = torch.tensor([view.left - 0.5, (view.top - 0.5) * aspect])[:, None, None]
+    border = corner + lay_border(aspect) / view.scale
+    least = most = border
+    for moment in moments(path.loops)[1:]:
+        place = _find_front(path, layers, border, aspect, moment)
+        least, most = torch.minimum(least, place), torch.maximum(most, place)
+    low, high = least.amin((1, 2)), most.amax((1, 2))
     return (
-        -0.5 - float(least[0]),
-        float(most[0]) - 0.5,
-        -0.5 * aspect - float(least[1]),
-        float(most[1]) - 0.5 * aspect,
+        -0.5 - float(low[0]),
+        float(high[0]) - 0.5,
+        -0.5 * aspect - float(low[1]),
+        float(high[1]) - 0.5 * aspect,
     )
 
 
-def _find_front(path: Path, layers: list[Layer], view: View, aspect: float, moment: float) -> Tensor:
-    """Return which point of the frontmost layer a view's pixels show, the outermost at its very border."""
-    rows, columns = layers[0].nearness_HW.shape
-    seen = lay_window(rows, columns, view, aspect)
-    middle = seen.mean((1, 2), keepdim=True)
-    seen = middle + (seen - middle) * torch.tensor([columns / (columns - 1), rows / (rows - 1)])[:, None, None]
+def lay_border(aspect: float) -> Tensor:
+    """Return places along the border of a frame from its left top corner, [2, 1, N]."""
+    run, still = torch.linspace(0, 1, 33), torch.zeros(33)
+    x = torch.cat([run, run, still, still + 1])
+    y = torch.cat([still, still + 1, run, run])
+    return torch.stack([x, y * aspect])[:, None]
+
+
+def _find_front(path: Path, layers: list[Layer], seen: Tensor, aspect: float, moment: float) -> Tensor:
+    """Return which points of the frontmost layer are seen at places."""
     shown = seen
     for layer in layers:
         place = path.find(seen, layer.nearness_HW, moment, aspect)
         if layer.alpha_HW is None:
             shown = place
             continue
-        alpha = look_up(resize(layer.alpha_HW[None], rows, columns, "area"), place, aspect)
+        alpha = look_up(layer.alpha_HW[None], place, aspect)
         shown = torch.where(alpha > 0.5, place, shown)
     return shown
 
 
+def shrink_layers(layers: list[Layer]) -> list[Layer]:
+    """Return layers for planning only, with mattes as coarse as their nearness."""
+    return [
+        layer if layer.alpha_HW is None
+        else replace(layer, alpha_HW=resize(layer.alpha_HW[None], *layer.nearness_HW.shape, "area")[0])
+        for layer in layers
+    ]  # fmt: skip
+
+
 def measure_uncovered(path: Path, layers: list[Layer], aspect: float) -> float:
-    """Return how far, in widths, front surfaces part from what lies behind them at the end, at their jumps."""
+    """Return how far, in widths, front surfaces part from what lies behind them, at their jumps; plain skies count less."""
     worst = 0.0
     for below, layer in zip(layers, layers[1:], strict=False):
         assert layer.alpha_HW is not None
         rows, columns = layer.nearness_HW.shape
-        alpha_HW = resize(layer.alpha_HW[None], rows, columns, "area")[0]
+        alpha_HW = layer.alpha_HW
         edge = (grow(alpha_HW, 1) > 0.5) & (shrink(alpha_HW, 1) < 0.5)
         if not bool(edge.any()):
             continue
         place = lay_places(rows, columns, aspect, torch.device("cpu"))
+        hardness_HW = (EASY + below.texture_HW / ROUGH).clamp(max=1)
         for moment in (0.5, 1.0):
             apart = (path.see(place, layer.nearness_HW, moment) - path.see(place, below.nearness_HW, moment)).norm(dim=0)
-            worst = max(worst, float(torch.quantile(apart[edge], 0.9)))
+            worst = max(worst, float(torch.quantile((apart * hardness_HW)[edge], 0.9)))
     return worst
 
 
@@ -148,7 +166,7 @@ class Planned:
 
 def plan_path(camera: Camera, layers: list[Layer], nearness_HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
     """Choose amount, depth and view so that the picture moves by a way (in widths of a frame) over the clip."""
-    middle = float(nearness_HW.mean())
+    layers, middle = shrink_layers(layers), float(nearness_HW.mean())
     path = Path(camera, 0.0, DEPTH, middle, loops)
     if camera.is_still or way <= 0:
         return Planned(path, View(), 0.0, ())
@@ -163,7 +181,10 @@ def plan_path(camera: Camera, layers: list[Layer], nearness_HW: Tensor, aspect: 
             path = replace(path, depth=max(path.depth * bears / (parted * view.scale), floor))
         view = choose_view(path, layers, aspect)
         seen = measure_speed(path, nearness_HW, view, aspect)
-        amount *= min(max(way / max(seen, 1e-6), 0.4), 2.5)
+        amended = way / max(seen, 1e-6)
+        amount *= min(max(amended, 0.4), 2.5)
+        if abs(amended - 1) < 1e-3:
+            break
     path = replace(path, amount=amount)
     for reason, test in (
         ("it would look past the picture's edge", lambda: choose_view(path, layers, aspect).scale > CLOSEST),

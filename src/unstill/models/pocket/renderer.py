@@ -105,7 +105,7 @@ class Drawing:
             place_CHW = place_CHW - look_up(sway_CHW, place_CHW, self.aspect)
         flow = self.motion.flow(moment)
         if flow is None:
-            return keep_sharp(self._take(layer.colour_CHW, place_CHW), place_CHW, self.size)
+            return keep_sharp(self._take(layer.colour_CHW, place_CHW), place_CHW * self.view.scale, self.size)
         was_CHW, will_CHW, share = flow
         one = self._take(layer.colour_CHW, place_CHW + look_up(was_CHW, place_CHW, self.aspect))
         two = self._take(layer.colour_CHW, place_CHW + look_up(will_CHW, place_CHW, self.aspect))
