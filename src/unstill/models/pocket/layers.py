@@ -18,9 +18,10 @@ GRID = 8  # pixels of the picture by cell of a layer's nearness
 STIFF = 8.0  # how smooth nearness is within a layer
 MATTE = 5  # cells of a quarter of the picture over which colours on either side of an edge are looked at
 INWARD, OUTWARD = 2, 3  # such cells on either side of an edge within which colours decide
-PRIOR = 3.0  # how strongly the mask speaks against colours, as a logarithm of odds
+PRIOR, PRIOR_INSIDE = 3.0, 6.0  # how strongly the mask speaks against colours, as a logarithm of odds
 NOISE = 4e-4  # variance of colours that is always there
 RIM = 3  # pixels beyond a near thing's edge that may be mixed with it
+TIP = 16  # cells of a quarter of the picture: as far as a thing's tips may reach
 DEEP = 18  # cells of a quarter of the picture: as far behind an edge is filled
 
 
@@ -52,7 +53,7 @@ class Front:
     """What is nearer than a cut."""
 
     alpha_HW: Tensor
-    inside_HW: Tensor  # 1 where it is, on a quarter
+    nearer_HW: Tensor  # 1 where it is nearer than the cut, on a quarter
     before_HW: Tensor  # 1 where something lies behind it, on a quarter
     covers_HW: Tensor  # 1 where the picture shows it and not what lies behind it
     hides_HW: Tensor  # 1 where what lies behind it may be uncovered
@@ -90,7 +91,7 @@ def choose_cuts(nearness_HW: Tensor) -> list[float]:
     for _ in range(CUTS):
         best, most = 0.0, 0.0
         for cut in torch.arange(0.06, 0.95, 0.02).tolist():
-            inside = torch.minimum(2 * (cut - far_HW), near_HW - cut).clamp(min=0)
+            inside = torch.minimum(5 * (cut - far_HW), near_HW - cut).clamp(min=0)
             worth = float((left_HW * inside).sum())
             if worth > most:
                 best, most = cut, worth
@@ -106,11 +107,12 @@ def choose_cuts(nearness_HW: Tensor) -> list[float]:
 def cut_front(picture_CHW: Tensor, nearness_HW: Tensor, cut: float) -> Front:
     """Cut out what is nearer than a cut, with a matte along its edge."""
     rows, columns = picture_CHW.shape[-2:]
-    inside_HW = (nearness_HW > cut).float()
-    jumps_HW, far_HW, near_HW = find_jumps(nearness_HW)
-    edge_HW = jumps_HW * ((far_HW < cut) & (near_HW > cut))
+    nearer_HW = (nearness_HW > cut).float()
+    inside_HW = take_along(nearness_HW, nearer_HW)
+    edge_HW = find_jumps(nearness_HW)[0] * (grow(inside_HW, 2) - shrink(inside_HW, 2))
     soft_HW = follow_colours(picture_CHW, inside_HW)
-    hard_HW = (resize(nearness_HW[None], rows, columns)[0] > cut).float()
+    hard_HW = resize((inside_HW - nearer_HW)[None], rows, columns)[0]
+    hard_HW = ((hard_HW > 0.5) | (resize(nearness_HW[None], rows, columns)[0] > cut)).float()
     close_HW = resize(smooth(grow(edge_HW, OUTWARD)[None], 1), rows, columns)[0]
     alpha_HW = torch.lerp(hard_HW, soft_HW, (2 * close_HW).clamp(max=1))
     # Where nothing jumps, both sides show the same.
@@ -119,7 +121,17 @@ def cut_front(picture_CHW: Tensor, nearness_HW: Tensor, cut: float) -> Front:
     before_all_HW = torch.maximum(before_HW, grow(edge_HW, OUTWARD))
     masks = resize(torch.stack([before_all_HW, before_all_HW * grow(edge_HW, DEEP)]), rows, columns) > 0.01
     covers_HW, hides_HW = (masks & (grow(alpha_HW, RIM) > 0.02)).float()
-    return Front(alpha_HW, inside_HW, before_HW, covers_HW, hides_HW)
+    return Front(alpha_HW, nearer_HW, before_HW, covers_HW, hides_HW)
+
+
+def take_along(nearness_HW: Tensor, nearer_HW: Tensor) -> Tensor:
+    """Return what is nearer than a cut and what hangs on it before what lies behind: tips and ornaments, seen too far away."""
+    behind_HW = look_behind(nearness_HW, 1 - grow(nearer_HW, TIP))
+    before_HW = (nearness_HW - behind_HW > JUMP).float()
+    inside_HW = nearer_HW
+    for _ in range(TIP // 2):
+        inside_HW = torch.maximum(inside_HW, grow(inside_HW, 2) * before_HW)
+    return inside_HW
 
 
 def look_behind(nearness_HW: Tensor, known_HW: Tensor) -> Tensor:
@@ -138,7 +150,7 @@ def follow_colours(picture_CHW: Tensor, inside_HW: Tensor) -> Tensor:
     small_CHW = resize(picture_CHW, *inside_HW.shape, "area")
     front = describe_colours(small_CHW, shrink(inside_HW, INWARD))
     back = describe_colours(small_CHW, 1 - grow(inside_HW, OUTWARD))
-    prior_HW = PRIOR * (2 * smooth(inside_HW[None], 1) - 1)
+    prior_HW = smooth(inside_HW[None], 1) * (PRIOR_INSIDE + PRIOR) - PRIOR
     maps = resize(torch.cat([front, back, prior_HW]), rows, columns)
     (mean_front, spread_front), (mean_back, spread_back) = (maps[:3], maps[3:4]), (maps[4:7], maps[7:8])
     odds = (picture_CHW - mean_back).square().sum(0) / spread_back - (picture_CHW - mean_front).square().sum(0) / spread_front
@@ -160,7 +172,7 @@ def make_layer(picture_CHW: Tensor, nearness_HW: Tensor, front: Front | None, hi
     """Fill what nearer layers hide of a layer, and smooth its nearness."""
     own_HW = 1 - hidden.before_HW
     if front is not None:
-        own_HW = own_HW * shrink(front.inside_HW, 1)
+        own_HW = own_HW * shrink(front.nearer_HW, 1)
     rows, columns = (-(-side // GRID) for side in picture_CHW.shape[-2:])
     near_HW = smooth_within(nearness_HW, own_HW, (rows, columns))
     alpha_HW = None if front is None else continue_matte(front.alpha_HW, hidden.covered_HW)
@@ -197,6 +209,8 @@ def measure_texture(picture_CHW: Tensor, cells: tuple[int, int]) -> Tensor:
 def unmix(layer: Layer, below: Layer) -> Layer:
     """Take what shines through a layer's soft edge out of its colours."""
     assert layer.alpha_HW is not None
-    alpha_HW = layer.alpha_HW.clamp(min=0.3)
+    alpha_HW = layer.alpha_HW.clamp(min=0.4)
     pure_CHW = layer.colour_CHW + (1 - alpha_HW) / alpha_HW * (layer.colour_CHW - below.colour_CHW)
-    return replace(layer, colour_CHW=pure_CHW.clamp(0, 1))
+    # No colour that is not there close by: what divides by little exaggerates grain.
+    low_CHW, high_CHW = shrink(layer.colour_CHW, 2), grow(layer.colour_CHW, 2)
+    return replace(layer, colour_CHW=torch.minimum(torch.maximum(pure_CHW, low_CHW), high_CHW))
