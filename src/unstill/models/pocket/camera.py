@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-FOCAL = 0.9  # widths of the picture: a moderately wide lens
+FOCAL = 1.4  # widths of the picture: a portrait lens, so that turning bends a scene little
 EASE = 0.5  # share of the way that is eased at both ends; the rest is even
 
 
@@ -47,10 +47,11 @@ WAYS = {
     "roll": Pose(roll=1.0),
     "zoom": Pose(zoom=1.0),
     "dolly-zoom": Pose(z=1.0),
-    "arc": Pose(x=1.0, z=0.4),
+    "arc": Pose(x=0.4, z=0.25),
     "handheld": Pose(),
 }
-TURNING = ("orbit", "arc")  # words that need parallax: they turn around the middle of the depth
+TURNING = {"orbit": 1.0, "arc": 0.4}  # share of the way sideways that the camera turns back, to look at its subject
+SHOWS_DEPTH = ("orbit", "dolly-zoom")  # words that are nothing without differences in depth
 SHAKES = (  # cycles a clip, phase, and share of x, y and roll
     (1.7, 0.3, 1.0, 0.2, 0.3), (2.3, 1.9, 0.3, 0.9, 0.2), (4.1, 4.2, 0.35, 0.3, 0.25), (5.3, 0.9, 0.15, 0.3, 0.1),
 )  # fmt: skip
@@ -69,25 +70,25 @@ class Camera:
     @property
     def turns(self) -> bool:
         """Whether the way needs depth to show."""
-        return any(word in TURNING or word == "dolly-zoom" for word, _ in self.ways)
+        return any(word in SHOWS_DEPTH for word, _ in self.ways)
 
-    def pose(self, moment: float, amount: float, loops: bool = False) -> Pose:
-        """Return the pose at a moment of 0 to 1; a loop returns to where it began."""
+    def pose(self, moment: float, amount: float, loops: bool = False, subject: float = 1.0) -> Pose:
+        """Return the pose at a moment of 0 to 1; a loop returns to where it began. The subject's nearness stays as large."""
         total = Pose()
         for word, share in self.ways:
             if word == "handheld":
                 total = total + shake(moment, loops) * (share * amount)
             else:
-                total = total + follow_subject(word, WAYS[word] * (share * amount * ease(moment, loops)))
+                total = total + follow_subject(word, WAYS[word] * (share * amount * ease(moment, loops)), subject)
         return total
 
 
-def follow_subject(word: str, way: Pose) -> Pose:
-    """Turn or zoom so that what is at average nearness stays where it is, for words that circle or hold a subject."""
+def follow_subject(word: str, way: Pose, subject: float) -> Pose:
+    """Turn towards what is at average nearness for words that circle; zoom out for one that keeps its subject's size."""
     if word in TURNING:
-        return replace(way, yaw=-math.atan(way.x / FOCAL))
+        return replace(way, yaw=-math.atan(way.x * TURNING[word] / FOCAL))
     if word == "dolly-zoom":
-        return replace(way, zoom=math.log(max(1 - way.z, 0.2)))
+        return replace(way, zoom=math.log(max(1 - way.z * subject, 0.2)))
     return way
 
 
