@@ -56,9 +56,7 @@ def grow(mask_HW: Tensor, reach: int) -> Tensor:
             ends = (step, step, 0, 0) if axis == -1 else (0, 0, step, step)
             padded = F.pad(whole[None], ends, mode="replicate")[0]
             count = whole.shape[axis]
-            whole = torch.maximum(
-                torch.maximum(padded.narrow(axis, 0, count), padded.narrow(axis, 2 * step, count)), whole
-            )
+            whole = torch.maximum(torch.maximum(padded.narrow(axis, 0, count), padded.narrow(axis, 2 * step, count)), whole)
             left, step = left - step, 2 * step
         x = whole
     return x

@@ -48,6 +48,12 @@ def part_layers(picture_CHW: Tensor, nearness_HW: Tensor) -> list[Layer]:
     return [layers[0], *(unmix(layer, below) for below, layer in zip(layers, layers[1:], strict=False))]
 
 
+def whole_layer(picture_CHW: Tensor, nearness_HW: Tensor) -> Layer:
+    """Return a picture as one layer."""
+    nothing = Hidden(*(torch.zeros(picture_CHW.shape[-2:]) for _ in range(2)), torch.zeros_like(nearness_HW))
+    return make_layer(picture_CHW, nearness_HW, None, nothing)
+
+
 @dataclass(frozen=True, eq=False)
 class Front:
     """What is nearer than a cut."""

@@ -13,16 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unstill.artifacts import View
-from unstill.models.pocket.camera import read_camera
+from unstill.models.pocket.camera import ease, read_camera
+from unstill.models.pocket.drag import Arrow, cut_things
 from unstill.models.pocket.field import SceneField, px_per_width
 from unstill.models.pocket.flow import SceneMotion, read_scene_motion
-from unstill.models.pocket.grids import look_up, resize, smooth
-from unstill.models.pocket.layers import Layer, part_layers
+from unstill.models.pocket.grids import look_up, resize
+from unstill.models.pocket.layers import Layer, part_layers, whole_layer
 from unstill.models.pocket.nearness import refine_nearness
 from unstill.models.pocket.paths import Path, lay_window, plan_path
 
 SHARPEN, SHARPEST = 0.35, 0.25  # by how much of its Laplacian a pixel is sharpened, for each share it is enlarged by
-CLEAR = 0.004  # a layer less opaque than this everywhere in a row is not drawn there
+FLOWS = 0.006  # widths between two copies of what flows from which on their textures are strangers to each other
 
 
 @dataclass(frozen=True)
@@ -33,52 +34,79 @@ class Said:
     asked_px: float
     limits: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """Return one sentence for a report; empty where the camera moves as asked."""
+        if not self.limits:
+            return ""
+        return (
+            f"The camera moves {self.speed_px:.1f} px a frame, not {self.asked_px:.1f}: at more, {' and '.join(self.limits)}."
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """Frames to be made, [C, H, W] in 0 to 1 each."""
+    """Frames to be made, [C, H, W] in 0 to 1 each, and what they show of the picture."""
 
     view: View
     frames: Iterator[Tensor]
     said: Said
-    drawn: Drawing
+    drawing: Drawing  # for frames at other moments
 
 
-def render_clip(
-    picture_CHW: Tensor, field: SceneField, *, frames: int, camera: str, speed_px: float, scene: float, loop: bool, seed: int
-) -> Rendered:
-    """Move a picture; scene is how much it moves by itself, 0 to 1 of the speed."""
+@dataclass(frozen=True)
+class Wish:
+    """What a clip should be."""
+
+    frames: int
+    camera: str = "still"
+    speed_px: float = 0.0  # of the camera, px a frame at 1024x576
+    scene: float = 0.5  # how fast the scene moves by itself, in shares of that speed
+    arrows: tuple[Arrow, ...] = ()
+    loop: bool = False
+    seed: int = 0
+
+
+def render_clip(picture_CHW: Tensor, field: SceneField, wish: Wish) -> Rendered:
+    """Move a picture [C, H, W] in 0 to 1 as a camera would, and its scene by itself."""
     rows, columns = picture_CHW.shape[-2:]
-    aspect = rows / columns
+    aspect, last = rows / columns, max(wish.frames - 1, 1)
+    way = wish.speed_px * last / px_per_width(rows, columns)
     nearness_HW = refine_nearness(field.nearness_HW, picture_CHW)
-    layers = part_layers(picture_CHW, nearness_HW)
-    width_px, last = px_per_width(rows, columns), max(frames - 1, 1)
+    rest_CHW, things = cut_things(picture_CHW, nearness_HW, wish.arrows)
+    path = read_camera(wish.camera)
+    # Where the camera stands still, nothing parts from what lies behind it.
+    layers = [whole_layer(rest_CHW, nearness_HW)] if path.is_still else part_layers(rest_CHW, nearness_HW)
     coarse_HW = resize(nearness_HW[None], *layers[0].nearness_HW.shape, "area")[0]
-    planned = plan_path(read_camera(camera), layers, coarse_HW, aspect, speed_px * last / width_px, loop)
-    cells = coarse_HW.shape
-    motion = read_scene_motion(
-        *(
-            resize(one, *cells)
-            for one in (field.flow_CHW, field.flows_HW[None], field.sway_CHW, field.sways_HW[None])
-        ),
-        aspect, scene * speed_px * last / width_px, loop, seed,
-    )  # fmt: skip
-    drawn = Drawing(picture_CHW, layers, planned.path, planned.view, motion)
-    moments = (number / (frames if loop else last) for number in range(frames))
-    said = Said(planned.way / last * width_px, speed_px, planned.limits)
-    return Rendered(planned.view, (drawn.draw(moment) for moment in moments), said, drawn)
+    planned = plan_path(path, layers, coarse_HW, aspect, way, wish.loop)
+    scene_HW = (
+        resize(one, *coarse_HW.shape) for one in (field.flow_CHW, field.flows_HW[None], field.sway_CHW, field.sways_HW[None])
+    )
+    motion = read_scene_motion(*scene_HW, aspect, wish.scene * way, wish.loop, wish.seed)
+    moved = [Moved(thing, arrow.dx, arrow.dy * aspect) for thing, arrow in zip(things, wish.arrows, strict=True)]
+    drawing = Drawing(picture_CHW, [*(Moved(layer) for layer in layers), *moved], planned.path, planned.view, motion)
+    moments = (number / (wish.frames if wish.loop else last) for number in range(wish.frames))
+    said = Said(planned.way * px_per_width(rows, columns) / last, wish.speed_px, planned.limits)
+    return Rendered(planned.view, (drawing.draw(moment) for moment in moments), said, drawing)
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """A layer, and how far an arrow moves it over the clip, in widths."""
+
+    layer: Layer
+    right: float = 0.0
+    down: float = 0.0
 
 
 class Drawing:
     """Draws the frame of any moment."""
 
-    def __init__(self, picture_CHW: Tensor, layers: list[Layer], path: Path, view: View, motion: SceneMotion) -> None:
+    def __init__(self, picture_CHW: Tensor, layers: list[Moved], path: Path, view: View, motion: SceneMotion) -> None:
         self.picture_CHW, self.layers, self.path, self.view, self.motion = picture_CHW, layers, path, view, motion
         self.size = (picture_CHW.shape[-2], picture_CHW.shape[-1])
         self.aspect = self.size[0] / self.size[1]
-        self.coarse_CHW = lay_window(*layers[0].nearness_HW.shape, view, self.aspect)
         self.full_CHW = lay_window(*self.size, view, self.aspect)
-        self.mean_CHW = None if motion.flow(0.0) is None else smooth(picture_CHW, 12)
+        self.coarse_CHW = lay_window(*layers[0].layer.nearness_HW.shape, view, self.aspect)
 
     @torch.no_grad()
     def draw(self, moment: float) -> Tensor:
@@ -87,13 +115,15 @@ class Drawing:
             whole = self.view.is_whole
             return self.picture_CHW if whole else self._take(self.picture_CHW, self.coarse_CHW).clamp(0, 1)
         frame_CHW = None
-        for layer in self.layers:
-            place_CHW = self.path.find(self.coarse_CHW, layer.nearness_HW, moment, self.aspect)
-            colour_CHW = self._colour(layer, place_CHW, moment)
-            if frame_CHW is None or layer.alpha_HW is None:
+        for moved in self.layers:
+            place_CHW = self.path.find(self.coarse_CHW, moved.layer.nearness_HW, moment, self.aspect)
+            gone = ease(moment, self.path.loops)
+            place_CHW = place_CHW - gone * torch.tensor([moved.right, moved.down])[:, None, None]
+            colour_CHW = self._colour(moved.layer, place_CHW, moment)
+            if frame_CHW is None or moved.layer.alpha_HW is None:
                 frame_CHW = colour_CHW
             else:
-                alpha_HW = self._take(layer.alpha_HW[None], place_CHW, "bilinear")
+                alpha_HW = self._take(moved.layer.alpha_HW[None], place_CHW, "bilinear")
                 frame_CHW = torch.lerp(frame_CHW, colour_CHW, alpha_HW)
         assert frame_CHW is not None
         return frame_CHW.clamp(0, 1)
@@ -107,13 +137,20 @@ class Drawing:
         if flow is None:
             return keep_sharp(self._take(layer.colour_CHW, place_CHW), place_CHW * self.view.scale, self.size)
         was_CHW, will_CHW, share = flow
-        one = self._take(layer.colour_CHW, place_CHW + look_up(was_CHW, place_CHW, self.aspect))
-        two = self._take(layer.colour_CHW, place_CHW + look_up(will_CHW, place_CHW, self.aspect))
-        return torch.lerp(one, two, share)
+        apart_CHW = look_up(torch.cat([was_CHW, will_CHW]), place_CHW, self.aspect)
+        one, two = (self._take(layer.colour_CHW, place_CHW + part) for part in apart_CHW.split(2))
+        flows_HW = ((apart_CHW[:2] - apart_CHW[2:]).norm(dim=0) / FLOWS).clamp(max=1)
+        return self._keep_contrast(torch.lerp(one, two, share), share, flows_HW)
+
+    def _keep_contrast(self, blend_CHW: Tensor, share: float, flows_HW: Tensor) -> Tensor:
+        """Give a blend of two textures the contrast of each (Heitz and Neyret 2018)."""
+        gain_HW = 1 + flows_HW * ((share**2 + (1 - share) ** 2) ** -0.5 - 1)
+        mean_CHW = resize(resize(blend_CHW, *flows_HW.shape, "area"), *self.size)
+        return mean_CHW + (blend_CHW - mean_CHW) * resize(gain_HW[None], *self.size)
 
     def _take(self, image_CHW: Tensor, place_CHW: Tensor, mode: str = "bicubic") -> Tensor:
         # The offset is enlarged, not the place: at the border it continues level.
-        offset_CHW = resize(place_CHW - self.coarse_CHW, *self.size, "bilinear")
+        offset_CHW = resize(place_CHW - self.coarse_CHW, *self.size)
         return look_up(image_CHW, self.full_CHW + offset_CHW, self.aspect, mode)
 
 
