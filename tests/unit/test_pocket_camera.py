@@ -8,7 +8,7 @@ import torch
 from unstill.models.pocket.camera import WAYS, ease, project, read_camera
 from unstill.models.pocket.grids import lay_places
 
-PLACE_CHW = lay_places(18, 32, 18 / 32, torch.device("cpu"))
+PLACE_CHW = lay_places((18, 32), 18 / 32, torch.device("cpu"))
 EVEN_HW = torch.ones(18, 32)
 
 

@@ -29,7 +29,7 @@ def find_depth(flows: float = 0.0, sways: float = 0.0) -> SceneField:
     """What a network would find: coarse, the box near."""
     near = torch.zeros(ROWS, COLUMNS)
     near[BOX] = 2.0
-    near_hw = resize(near[None], 36, 64, "area")[0]
+    near_hw = resize(near[None], (36, 64), "area")[0]
     all_hw = torch.ones_like(near_hw)
     right = torch.stack([all_hw, 0 * all_hw])
     return SceneField(near_hw, all_hw * flows, all_hw * sways, right, right)

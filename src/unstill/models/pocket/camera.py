@@ -51,6 +51,7 @@ WAYS = {
     "handheld": Pose(),
 }
 TURNING = {"orbit": 1.0, "arc": 0.4}  # share of the way sideways that the camera turns back, to look at its subject
+FLAT = ("still", "roll", "zoom")
 SHOWS_DEPTH = ("orbit", "dolly-zoom")  # words that are nothing without differences in depth
 SHAKES = (  # cycles a clip, phase, and share of x, y and roll
     (1.7, 0.3, 1.0, 0.2, 0.3), (2.3, 1.9, 0.3, 0.9, 0.2), (4.1, 4.2, 0.35, 0.3, 0.25), (5.3, 0.9, 0.15, 0.3, 0.1),
@@ -71,6 +72,11 @@ class Camera:
     def turns(self) -> bool:
         """Whether the way needs depth to show."""
         return any(word in SHOWS_DEPTH for word, _ in self.ways)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether near and far move alike, so that nothing is uncovered."""
+        return all(word in FLAT for word, _ in self.ways)
 
     def pose(self, moment: float, amount: float, loops: bool = False, subject: float = 1.0) -> Pose:
         """Return the pose at a moment of 0 to 1; a loop returns to where it began. The subject's nearness stays as large."""

@@ -37,7 +37,7 @@ def cut_things(picture_CHW: Tensor, nearness_HW: Tensor, arrows: tuple[Arrow, ..
     for arrow in arrows:
         inside_HW = find_thing(picture_CHW, arrow)
         alpha_HW = follow_colours(picture_CHW, inside_HW)
-        reach_HW = resize(grow(inside_HW, 2)[None], rows, columns)[0] > 0.5
+        reach_HW = resize(grow(inside_HW, 2)[None], (rows, columns))[0] > 0.5
         alpha_HW = alpha_HW * reach_HW
         covers_HW = grow((alpha_HW > 0.03).float(), 2 * RIM)
         rest_CHW = fill_behind(rest_CHW, 1 - covers_HW, SIDEWAYS)
@@ -55,9 +55,9 @@ def find_thing(picture_CHW: Tensor, arrow: Arrow) -> Tensor:
     """
     rows, columns = (-(-side // 4) for side in picture_CHW.shape[-2:])
     aspect = picture_CHW.shape[-2] / picture_CHW.shape[-1]
-    guide_CHW = resize(picture_CHW, rows, columns, "area")
+    guide_CHW = resize(picture_CHW, (rows, columns), "area")
     start = torch.tensor([arrow.x - 0.5, (arrow.y - 0.5) * aspect])[:, None, None]
-    off_CHW = lay_places(rows, columns, aspect, torch.device("cpu")) - start
+    off_CHW = lay_places((rows, columns), aspect, torch.device("cpu")) - start
     far_HW = off_CHW.norm(dim=0)
     for reach in REACHES:
         unlike_HW = differ_from_sides(guide_CHW, off_CHW, reach)
@@ -71,7 +71,8 @@ def find_thing(picture_CHW: Tensor, arrow: Arrow) -> Tensor:
             thing_HW = complete(thing_HW, guide_CHW)
             thin_HW = (unlike_HW > THIN).float() * grow(thing_HW, 6) * (far_HW < reach)
             return shrink(grow(flood(thing_HW, torch.maximum(thing_HW, thin_HW)), 2), 2)
-    return (far_HW < 2 * SEED).float()
+    disc_HW: Tensor = (far_HW < 2 * SEED).float()
+    return disc_HW
 
 
 def complete(thing_HW: Tensor, guide_CHW: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def complete(thing_HW: Tensor, guide_CHW: Tensor) -> Tensor:
 
 def differ_from_sides(guide_CHW: Tensor, off_CHW: Tensor, reach: float) -> Tensor:
     """Return how unlike what is left and right of it, in its row, each pixel is, 0 to 1."""
-    unlike = []
+    unlike: list[Tensor] = []
     for side in (-1, 1):
         beside_HW = ((side * off_CHW[0] > reach) & (side * off_CHW[0] < 1.8 * reach)).float()
         share_H1 = beside_HW.sum(1, keepdim=True)
@@ -93,7 +94,8 @@ def differ_from_sides(guide_CHW: Tensor, off_CHW: Tensor, reach: float) -> Tenso
         differs_HW = (guide_CHW - mean_CH1).square().sum(0)
         # A side that the picture ends before says nothing.
         unlike.append(torch.where(share_H1 > 1, differs_HW / (differs_HW + 2 * spread_H1 + NOISE), torch.ones(())))
-    return torch.minimum(unlike[0], unlike[1])
+    least_HW: Tensor = torch.minimum(unlike[0], unlike[1])
+    return least_HW
 
 
 def flood(seed_HW: Tensor, open_HW: Tensor) -> Tensor:

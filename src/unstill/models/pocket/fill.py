@@ -20,11 +20,11 @@ def fill_behind(picture_CHW: Tensor, known_HW: Tensor, sideways: int = 1) -> Ten
     """
     rows, columns = known_HW.shape
     colour_CHW = continue_colours(picture_CHW, known_HW, sideways)
-    quarter_CHW = resize(torch.where(known_HW > 0, picture_CHW, colour_CHW), -(-rows // 4), -(-columns // 4), "area")
-    base_CHW = resize(smooth(quarter_CHW, BLUR), rows, columns)
+    quarter_CHW = resize(torch.where(known_HW > 0, picture_CHW, colour_CHW), (-(-rows // 4), -(-columns // 4)), "area")
+    base_CHW = resize(smooth(quarter_CHW, BLUR), (rows, columns))
     detail_CHW = (picture_CHW - base_CHW) * known_HW
     half_HW = -F.max_pool2d(-known_HW[None, None], 2, ceil_mode=True)[0, 0]
-    offset_CHW = resize(mirror(half_HW, sideways) * 2, rows, columns)
+    offset_CHW = resize(mirror(half_HW, sideways) * 2, (rows, columns))
     place_CHW = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in (rows, columns)), indexing="ij")).flip(0)
     texture_CHW = take(detail_CHW, place_CHW + offset_CHW)
     return torch.where(known_HW > 0, picture_CHW, (base_CHW + texture_CHW).clamp(0, 1))
@@ -35,10 +35,10 @@ def continue_colours(picture_CHW: Tensor, known_HW: Tensor, sideways: int) -> Te
     if sideways == 1:
         return pull_push(picture_CHW, known_HW)
     rows, columns = known_HW.shape
-    narrow = resize(torch.cat([picture_CHW * known_HW, known_HW[None]]), rows, -(-columns // sideways), "area")
+    narrow = resize(torch.cat([picture_CHW * known_HW, known_HW[None]]), (rows, -(-columns // sideways)), "area")
     share_HW = narrow[3]
     filled = pull_push(narrow[:3] / share_HW.clamp(min=1e-3), (share_HW > 0.99).float())
-    return resize(filled, rows, columns)
+    return resize(filled, (rows, columns))
 
 
 def mirror(known_HW: Tensor, sideways: int = 1) -> Tensor:

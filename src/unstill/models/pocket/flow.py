@@ -8,16 +8,18 @@ sinusoids (Li et al. 2024). Everything is on a coarse grid, in widths of the pic
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from unstill.models.pocket.field import SceneField
 from unstill.models.pocket.grids import lay_places, look_up, resize, smooth
 
 STEPS = 12  # of the integration over the whole clip
 SWINGS = 3  # sinusoids that a swaying point follows
-REACH = 0.5  # amplitude of a swing, in frames of flow at the same speed... swings are slower than flow is long
+LEAST = 0.05  # share of a surface from which on it flows or sways
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +59,21 @@ def _between(path_TCHW: Tensor, moment: float) -> Tensor:
 
 
 def read_scene_motion(
-    flow_CHW: Tensor, flows_HW: Tensor, sway_CHW: Tensor, sways_HW: Tensor, aspect: float, path: float, loops: bool, seed: int
+    field: SceneField, size: Sequence[int], aspect: float, path: float, loops: bool, seed: int
 ) -> SceneMotion:
-    """Prepare a scene's motion; path is how far what flows goes over the clip, in widths."""
+    """Prepare a scene's motion on a grid; path is how far what flows goes over the clip, in widths."""
     drift = rise = swing = phase = None
-    if float(flows_HW.max()) > 0.05 and path > 0:
-        velocity_CHW = flow_CHW * flows_HW * path
+    if float(field.flows_HW.max()) > LEAST and path > 0:
+        velocity_CHW = resize(field.flow_CHW * field.flows_HW, size) * path
         drift, rise = integrate(-velocity_CHW, aspect), integrate(velocity_CHW, aspect)
-    if float(sways_HW.max()) > 0.05 and path > 0:
-        swing, phase = draw_swings(sway_CHW * sways_HW * path, seed)
+    if float(field.sways_HW.max()) > LEAST and path > 0:
+        swing, phase = draw_swings(resize(field.sway_CHW * field.sways_HW, size) * path, seed)
     return SceneMotion(aspect, drift, rise, swing, phase, loops)
 
 
 def integrate(velocity_CHW: Tensor, aspect: float) -> Tensor:
     """Follow a velocity from every place for one clip; return the offsets at STEPS + 1 moments (midpoint rule)."""
-    here = lay_places(*velocity_CHW.shape[-2:], aspect, velocity_CHW.device)
+    here = lay_places(velocity_CHW.shape[-2:], aspect, velocity_CHW.device)
     path = [torch.zeros_like(here)]
     for _ in range(STEPS):
         place = here + path[-1]
@@ -85,7 +87,7 @@ def draw_swings(amplitude_CHW: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     rows, columns = amplitude_CHW.shape[-2:]
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.randn(SWINGS, 6, 8, generator=rng).to(amplitude_CHW.device)
-    phase_SHW = 2.5 * smooth(resize(coarse, rows, columns), 2)
+    phase_SHW = 2.5 * smooth(resize(coarse, (rows, columns)), 2)
     # The mean speed of a sinusoid is 4 cycles × amplitude per clip.
     shares = torch.tensor([0.16, 0.05, 0.02], device=amplitude_CHW.device).view(-1, 1, 1, 1)
     return shares * amplitude_CHW, phase_SHW

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def lay_places(rows: int, columns: int, aspect: float, device: torch.device) -> Tensor:
-    """Return the places of a grid's cell centres, [2, rows, columns]; aspect is the picture's height by its width."""
+def lay_places(size: Sequence[int], aspect: float, device: torch.device) -> Tensor:
+    """Return the places of a grid's cell centres, [2, H, W]; aspect is the picture's height by its width."""
+    rows, columns = size
     x = (torch.arange(columns, device=device) + 0.5) / columns - 0.5
     y = ((torch.arange(rows, device=device) + 0.5) / rows - 0.5) * aspect
     return torch.stack([x[None].expand(rows, -1), y[:, None].expand(-1, columns)])
@@ -21,10 +24,10 @@ def look_up(image_CHW: Tensor, place_CHW: Tensor, aspect: float, mode: str = "bi
     return taken
 
 
-def resize(image_CHW: Tensor, rows: int, columns: int, mode: str = "bilinear") -> Tensor:
+def resize(image_CHW: Tensor, size: Sequence[int], mode: str = "bilinear") -> Tensor:
     """Resize an image; shrink with mode "area"."""
     corners = None if mode in ("area", "nearest") else False
-    return F.interpolate(image_CHW[None], size=(rows, columns), mode=mode, align_corners=corners)[0]
+    return F.interpolate(image_CHW[None], size=tuple(size), mode=mode, align_corners=corners)[0]
 
 
 def box(image_CHW: Tensor, reach: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ MATTE = 5  # cells of a quarter of the picture over which colours on either side
 INWARD, OUTWARD = 2, 3  # such cells on either side of an edge within which colours decide
 PRIOR, PRIOR_INSIDE = 3.0, 6.0  # how strongly the mask speaks against colours, as a logarithm of odds
 NOISE = 4e-4  # variance of colours that is always there
+SEEN = 0.04  # difference of colours that is seen
 RIM = 3  # pixels beyond a near thing's edge that may be mixed with it
 TIP = 16  # cells of a quarter of the picture: as far as a thing's tips may reach
 DEEP = 18  # cells of a quarter of the picture: as far behind an edge is filled
@@ -38,19 +40,19 @@ class Layer:
 def part_layers(picture_CHW: Tensor, nearness_HW: Tensor) -> list[Layer]:
     """Part a picture by nearness (0 to 1, on a quarter of its size), the farthest first."""
     layers: list[Layer] = []
-    hidden = Hidden(*(torch.zeros(picture_CHW.shape[-2:]) for _ in range(2)), torch.zeros_like(nearness_HW))
+    hidden = hide_nothing(picture_CHW, nearness_HW)
     for cut in reversed(choose_cuts(nearness_HW)):
         front = cut_front(picture_CHW, nearness_HW, cut)
         layers.append(make_layer(picture_CHW, nearness_HW, front, hidden))
         hidden = hidden.join(front)
     layers.append(make_layer(picture_CHW, nearness_HW, None, hidden))
     layers.reverse()
-    return [layers[0], *(unmix(layer, below) for below, layer in zip(layers, layers[1:], strict=False))]
+    return [layers[0], *(unmix(layer, below) for below, layer in pairwise(layers))]
 
 
 def whole_layer(picture_CHW: Tensor, nearness_HW: Tensor) -> Layer:
     """Return a picture as one layer."""
-    nothing = Hidden(*(torch.zeros(picture_CHW.shape[-2:]) for _ in range(2)), torch.zeros_like(nearness_HW))
+    nothing = hide_nothing(picture_CHW, nearness_HW)
     return make_layer(picture_CHW, nearness_HW, None, nothing)
 
 
@@ -80,6 +82,12 @@ class Hidden:
             torch.maximum(self.fill_HW, front.hides_HW),
             torch.maximum(self.before_HW, front.before_HW),
         )
+
+
+def hide_nothing(picture_CHW: Tensor, nearness_HW: Tensor) -> Hidden:
+    """Return what nothing hides."""
+    nothing_HW = torch.zeros(picture_CHW.shape[-2:])
+    return Hidden(nothing_HW, nothing_HW, torch.zeros_like(nearness_HW))
 
 
 def find_jumps(nearness_HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,17 +125,18 @@ def cut_front(picture_CHW: Tensor, nearness_HW: Tensor, cut: float) -> Front:
     inside_HW = take_along(nearness_HW, nearer_HW)
     edge_HW = find_jumps(nearness_HW)[0] * (grow(inside_HW, 2) - shrink(inside_HW, 2))
     soft_HW = follow_colours(picture_CHW, inside_HW)
-    hard_HW = resize((inside_HW - nearer_HW)[None], rows, columns)[0]
-    hard_HW = ((hard_HW > 0.5) | (resize(nearness_HW[None], rows, columns)[0] > cut)).float()
-    close_HW = resize(smooth(grow(edge_HW, OUTWARD)[None], 1), rows, columns)[0]
+    hard_HW = resize((inside_HW - nearer_HW)[None], (rows, columns))[0]
+    hard_HW = ((hard_HW > 0.5) | (resize(nearness_HW[None], (rows, columns))[0] > cut)).float()
+    close_HW = resize(smooth(grow(edge_HW, OUTWARD)[None], 1), (rows, columns))[0]
     alpha_HW = torch.lerp(hard_HW, soft_HW, (2 * close_HW).clamp(max=1))
     # Where nothing jumps, both sides show the same.
     behind_HW = look_behind(nearness_HW, 1 - grow(inside_HW, 1))
     before_HW = torch.maximum((nearness_HW - behind_HW > JUMP / 2).float() * inside_HW, grow(edge_HW, 1))
     before_all_HW = torch.maximum(before_HW, grow(edge_HW, OUTWARD))
-    masks = resize(torch.stack([before_all_HW, before_all_HW * grow(edge_HW, DEEP)]), rows, columns) > 0.01
-    covers_HW, hides_HW = (masks & (grow(alpha_HW, RIM) > 0.02)).float()
-    return Front(alpha_HW, nearer_HW, before_HW, covers_HW, hides_HW)
+    masks = resize(torch.stack([before_all_HW, before_all_HW * grow(edge_HW, DEEP)]), (rows, columns)) > 0.01
+    # What may be mixed with an edge is no source for a fill, but stays where it is as long as it is of the back.
+    covers_HW, hides_HW = masks[0] & (grow(alpha_HW, RIM) > 0.02), masks[1] & (alpha_HW > 0.02)
+    return Front(alpha_HW, nearer_HW, before_HW, covers_HW.float(), hides_HW.float())
 
 
 def take_along(nearness_HW: Tensor, nearer_HW: Tensor) -> Tensor:
@@ -153,15 +162,16 @@ def follow_colours(picture_CHW: Tensor, inside_HW: Tensor) -> Tensor:
     of what is surely behind. Where both look alike the mask decides.
     """
     rows, columns = picture_CHW.shape[-2:]
-    small_CHW = resize(picture_CHW, *inside_HW.shape, "area")
+    small_CHW = resize(picture_CHW, inside_HW.shape, "area")
     front = describe_colours(small_CHW, shrink(inside_HW, INWARD))
     back = describe_colours(small_CHW, 1 - grow(inside_HW, OUTWARD))
     prior_HW = smooth(inside_HW[None], 1) * (PRIOR_INSIDE + PRIOR) - PRIOR
-    maps = resize(torch.cat([front, back, prior_HW]), rows, columns)
+    maps = resize(torch.cat([front, back, prior_HW]), (rows, columns))
     (mean_front, spread_front), (mean_back, spread_back) = (maps[:3], maps[3:4]), (maps[4:7], maps[7:8])
     odds = (picture_CHW - mean_back).square().sum(0) / spread_back - (picture_CHW - mean_front).square().sum(0) / spread_front
     odds = odds + 3 * (spread_back / spread_front).log()
-    alpha_HW = (0.5 * odds + maps[8:]).sigmoid()
+    # Both ends are cut off, so that what is of one side only is so wholly.
+    alpha_HW = ((0.5 * odds + maps[8:]).sigmoid() * 1.3 - 0.15).clamp(0, 1)
     return box(alpha_HW, 1)[0]
 
 
@@ -193,8 +203,8 @@ def make_layer(picture_CHW: Tensor, nearness_HW: Tensor, front: Front | None, hi
 
 def smooth_within(nearness_HW: Tensor, own_HW: Tensor, cells: tuple[int, int]) -> Tensor:
     """Smooth nearness over what belongs to a layer, and continue it beyond, on a coarse grid."""
-    share_HW = resize(own_HW[None], *cells, "area")[0]
-    data_HW = resize((nearness_HW * own_HW)[None], *cells, "area")[0] / share_HW.clamp(min=1e-6)
+    share_HW = resize(own_HW[None], cells, "area")[0]
+    data_HW = resize((nearness_HW * own_HW)[None], cells, "area")[0] / share_HW.clamp(min=1e-6)
     flat = torch.full(cells, STIFF)
     return solve_smooth(data_HW, share_HW.clamp(min=1e-5), flat[:, 1:], flat[1:], 150)
 
@@ -208,15 +218,19 @@ def continue_matte(alpha_HW: Tensor, hidden_HW: Tensor) -> Tensor:
 
 def measure_texture(picture_CHW: Tensor, cells: tuple[int, int]) -> Tensor:
     """Return the standard deviation of colours around each cell."""
-    square_HW = resize(picture_CHW.square(), *cells, "area") - resize(picture_CHW, *cells, "area").square()
+    square_HW = resize(picture_CHW.square(), cells, "area") - resize(picture_CHW, cells, "area").square()
     return box(square_HW.clamp(min=0).sum(0, keepdim=True), 1)[0].sqrt()
 
 
 def unmix(layer: Layer, below: Layer) -> Layer:
-    """Take what shines through a layer's soft edge out of its colours."""
+    """Take what shines through a layer's soft edge out of its colours.
+
+    Laid over what is below, it shows the picture again: where no colour close by could do so, it is more opaque.
+    """
     assert layer.alpha_HW is not None
-    alpha_HW = layer.alpha_HW.clamp(min=0.4)
-    pure_CHW = layer.colour_CHW + (1 - alpha_HW) / alpha_HW * (layer.colour_CHW - below.colour_CHW)
-    # No colour that is not there close by: what divides by little exaggerates grain.
+    differs_HW = (layer.colour_CHW - below.colour_CHW).abs().amax(0)
+    alpha_HW = torch.maximum(layer.alpha_HW, ((differs_HW - SEEN) / (2 * SEEN)).clamp(0, 1) * (layer.alpha_HW > 0.02))
+    solid_HW = alpha_HW.clamp(min=0.4)
+    pure_CHW = layer.colour_CHW + (1 - solid_HW) / solid_HW * (layer.colour_CHW - below.colour_CHW)
     low_CHW, high_CHW = shrink(layer.colour_CHW, 2), grow(layer.colour_CHW, 2)
-    return replace(layer, colour_CHW=torch.minimum(torch.maximum(pure_CHW, low_CHW), high_CHW))
+    return replace(layer, colour_CHW=torch.minimum(torch.maximum(pure_CHW, low_CHW), high_CHW), alpha_HW=alpha_HW)

@@ -25,9 +25,9 @@ def refine_nearness(nearness_hw: Tensor, picture_CHW: Tensor) -> Tensor:
     rows, columns = (-(-side // 4) for side in picture_CHW.shape[-2:])
     low, high = torch.quantile(nearness_hw.float(), torch.tensor([0.02, 0.98], device=nearness_hw.device))
     coarse_HW = ((nearness_hw - low) / (high - low).clamp(min=1e-6)).clamp(-0.1, 1.1)
-    data_HW = resize(coarse_HW[None], rows, columns)[0]
-    weight_HW = resize(trust_cells(coarse_HW)[None], rows, columns)[0]
-    across, down = measure_conductance(resize(picture_CHW, rows, columns, "area"))
+    data_HW = resize(coarse_HW[None], (rows, columns))[0]
+    weight_HW = resize(trust_cells(coarse_HW)[None], (rows, columns))[0]
+    across, down = measure_conductance(resize(picture_CHW, (rows, columns), "area"))
     refined_HW = solve_smooth(data_HW, weight_HW, SMOOTHING * across, SMOOTHING * down, 60)
     for step in STEPS:
         across_HW, down_HW = (

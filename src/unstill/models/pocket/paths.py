@@ -5,7 +5,9 @@ Everything is worked out on coarse grids. The view is the part of the picture th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -70,15 +72,15 @@ def moments(path: Path) -> list[float]:
 
 def measure_speed(path: Path, nearness_HW: Tensor, view: View, aspect: float) -> float:
     """Return the mean way of what the view shows over the clip, in widths of a frame."""
-    place_CHW = lay_window(*nearness_HW.shape, view, aspect)
+    place_CHW = lay_window(nearness_HW.shape, view, aspect)
     near_HW = look_up(nearness_HW[None], place_CHW, aspect)[0]
     seen = [path.see(place_CHW, near_HW, moment) for moment in moments(path)]
-    return sum(float((b - a).norm(dim=0).mean()) for a, b in zip(seen, seen[1:], strict=False)) * view.scale
+    return sum(float((b - a).norm(dim=0).mean()) for a, b in pairwise(seen)) * view.scale
 
 
-def lay_window(rows: int, columns: int, view: View, aspect: float) -> Tensor:
+def lay_window(size: Sequence[int], view: View, aspect: float) -> Tensor:
     """Return the places that a view's pixels show at the first moment."""
-    place_CHW = lay_places(rows, columns, aspect, torch.device("cpu"))
+    place_CHW = lay_places(size, aspect, torch.device("cpu"))
     shift = torch.tensor([view.left - 0.5 + 0.5 / view.scale, (view.top - 0.5 + 0.5 / view.scale) * aspect])
     return place_CHW / view.scale + shift[:, None, None]
 
@@ -143,7 +145,7 @@ def shrink_layers(layers: list[Layer]) -> list[Layer]:
     """Return layers for planning only, with mattes as coarse as their nearness."""
     return [
         layer if layer.alpha_HW is None
-        else replace(layer, alpha_HW=resize(layer.alpha_HW[None], *layer.nearness_HW.shape, "area")[0])
+        else replace(layer, alpha_HW=resize(layer.alpha_HW[None], layer.nearness_HW.shape, "area")[0])
         for layer in layers
     ]  # fmt: skip
 
@@ -151,14 +153,14 @@ def shrink_layers(layers: list[Layer]) -> list[Layer]:
 def measure_uncovered(path: Path, layers: list[Layer], aspect: float) -> float:
     """Return how far, in widths, front surfaces part from what lies behind them, at their jumps; plain skies count less."""
     worst = 0.0
-    for below, layer in zip(layers, layers[1:], strict=False):
+    for below, layer in pairwise(layers):
         assert layer.alpha_HW is not None
         rows, columns = layer.nearness_HW.shape
         alpha_HW = layer.alpha_HW
         edge = (grow(alpha_HW, 1) > 0.5) & (shrink(alpha_HW, 1) < 0.5)
         if not bool(edge.any()):
             continue
-        place = lay_places(rows, columns, aspect, torch.device("cpu"))
+        place = lay_places((rows, columns), aspect, torch.device("cpu"))
         hardness_HW = (EASY + below.texture_HW / ROUGH).clamp(max=1)
         for moment in (0.5, 1.0):
             apart = (path.see(place, layer.nearness_HW, moment) - path.see(place, below.nearness_HW, moment)).norm(dim=0)

@@ -74,14 +74,10 @@ def render_clip(picture_CHW: Tensor, field: SceneField, wish: Wish) -> Rendered:
     nearness_HW = refine_nearness(field.nearness_HW, picture_CHW)
     rest_CHW, things = cut_things(picture_CHW, nearness_HW, wish.arrows)
     path = read_camera(wish.camera)
-    # Where the camera stands still, nothing parts from what lies behind it.
-    layers = [whole_layer(rest_CHW, nearness_HW)] if path.is_still else part_layers(rest_CHW, nearness_HW)
-    coarse_HW = resize(nearness_HW[None], *layers[0].nearness_HW.shape, "area")[0]
+    layers = [whole_layer(rest_CHW, nearness_HW)] if path.is_flat else part_layers(rest_CHW, nearness_HW)
+    coarse_HW = resize(nearness_HW[None], layers[0].nearness_HW.shape, "area")[0]
     planned = plan_path(path, layers, coarse_HW, aspect, way, wish.loop)
-    scene_HW = (
-        resize(one, *coarse_HW.shape) for one in (field.flow_CHW, field.flows_HW[None], field.sway_CHW, field.sways_HW[None])
-    )
-    motion = read_scene_motion(*scene_HW, aspect, wish.scene * way, wish.loop, wish.seed)
+    motion = read_scene_motion(field, coarse_HW.shape, aspect, wish.scene * way, wish.loop, wish.seed)
     moved = [Moved(thing, arrow.dx, arrow.dy * aspect) for thing, arrow in zip(things, wish.arrows, strict=True)]
     drawing = Drawing(picture_CHW, [*(Moved(layer) for layer in layers), *moved], planned.path, planned.view, motion)
     moments = (number / (wish.frames if wish.loop else last) for number in range(wish.frames))
@@ -105,8 +101,8 @@ class Drawing:
         self.picture_CHW, self.layers, self.path, self.view, self.motion = picture_CHW, layers, path, view, motion
         self.size = (picture_CHW.shape[-2], picture_CHW.shape[-1])
         self.aspect = self.size[0] / self.size[1]
-        self.full_CHW = lay_window(*self.size, view, self.aspect)
-        self.coarse_CHW = lay_window(*layers[0].layer.nearness_HW.shape, view, self.aspect)
+        self.full_CHW = lay_window(self.size, view, self.aspect)
+        self.coarse_CHW = lay_window(layers[0].layer.nearness_HW.shape, view, self.aspect)
 
     @torch.no_grad()
     def draw(self, moment: float) -> Tensor:
@@ -138,32 +134,31 @@ class Drawing:
             return keep_sharp(self._take(layer.colour_CHW, place_CHW), place_CHW * self.view.scale, self.size)
         was_CHW, will_CHW, share = flow
         apart_CHW = look_up(torch.cat([was_CHW, will_CHW]), place_CHW, self.aspect)
-        one, two = (self._take(layer.colour_CHW, place_CHW + part) for part in apart_CHW.split(2))
+        one, two = (self._take(layer.colour_CHW, place_CHW + part) for part in (apart_CHW[:2], apart_CHW[2:]))
         flows_HW = ((apart_CHW[:2] - apart_CHW[2:]).norm(dim=0) / FLOWS).clamp(max=1)
         return self._keep_contrast(torch.lerp(one, two, share), share, flows_HW)
 
     def _keep_contrast(self, blend_CHW: Tensor, share: float, flows_HW: Tensor) -> Tensor:
         """Give a blend of two textures the contrast of each (Heitz and Neyret 2018)."""
         gain_HW = 1 + flows_HW * ((share**2 + (1 - share) ** 2) ** -0.5 - 1)
-        mean_CHW = resize(resize(blend_CHW, *flows_HW.shape, "area"), *self.size)
-        return mean_CHW + (blend_CHW - mean_CHW) * resize(gain_HW[None], *self.size)
+        mean_CHW = resize(resize(blend_CHW, flows_HW.shape, "area"), self.size)
+        return mean_CHW + (blend_CHW - mean_CHW) * resize(gain_HW[None], self.size)
 
     def _take(self, image_CHW: Tensor, place_CHW: Tensor, mode: str = "bicubic") -> Tensor:
         # The offset is enlarged, not the place: at the border it continues level.
-        offset_CHW = resize(place_CHW - self.coarse_CHW, *self.size)
+        offset_CHW = resize(place_CHW - self.coarse_CHW, self.size)
         return look_up(image_CHW, self.full_CHW + offset_CHW, self.aspect, mode)
 
 
 def keep_sharp(frame_CHW: Tensor, place_CHW: Tensor, size: tuple[int, int]) -> Tensor:
     """Sharpen what is enlarged by as much as enlarging softens it."""
-    rows, columns = place_CHW.shape[-2:]
-    cell = 1 / columns
+    cell = 1 / place_CHW.shape[-1]
     across, down = place_CHW.diff(dim=2)[:, :-1], place_CHW.diff(dim=1)[:, :, :-1]
     shown = (across[0] * down[1] - across[1] * down[0]) / cell**2
     amount = (SHARPEN * (1 / shown.clamp(min=0.1) - 1)).clamp(0, SHARPEST)
     if float(amount.max()) < 0.01:
         return frame_CHW
-    amount_HW = resize(F.pad(amount[None], (0, 1, 0, 1), mode="replicate"), *size)
+    amount_HW = resize(F.pad(amount[None], (0, 1, 0, 1), mode="replicate"), size)
     padded = F.pad(frame_CHW[None], (1, 1, 1, 1), mode="replicate")[0]
     around = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
     return frame_CHW + amount_HW * (4 * frame_CHW - around)
