@@ -10,6 +10,7 @@ from diffusers import StableVideoDiffusionPipeline as Theirs
 from diffusers.utils import export_to_gif as their_export_to_gif
 from PIL import Image, ImageSequence
 
+from miniature import make_miniature
 from unstill.compat import StableVideoDiffusionPipeline as Ours
 from unstill.compat import export_to_gif, export_to_video
 from unstill.errors import ResultError, UnstillError
@@ -19,15 +20,20 @@ SMALL = {"height": 64, "width": 64, "num_frames": 3, "num_inference_steps": 1, "
 
 
 @pytest.fixture(scope="module")
-def theirs(miniature):
-    pipe = Theirs.from_pretrained(miniature)
+def thin(tmp_path_factory):
+    return make_miniature(tmp_path_factory.mktemp("thin"), is_thin=True)
+
+
+@pytest.fixture(scope="module")
+def theirs(thin):
+    pipe = Theirs.from_pretrained(thin)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 @pytest.fixture(scope="module")
-def ours(miniature):
-    pipe = Ours.from_pretrained(miniature)
+def ours(thin):
+    pipe = Ours.from_pretrained(thin)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -152,8 +158,12 @@ def test_guidance_that_falls_to_1_crashes(theirs, ours):
     assert np.isfinite(ours(picture(), **call).frames).all()
 
 
-def test_the_vae_stays_in_float32_after_an_error_while_encoding(miniature):
-    """So every later call fails with a dtype error; here the VAE is in its own dtype again."""
+def test_the_vae_stays_in_float32_after_an_error_while_encoding(thin):
+    """So every later call fails with a dtype error; here the VAE is in its own dtype again.
+
+    Of two frames, as decoding one in float16 takes a CPU a second.
+    """
+    call = {**SMALL, "num_frames": 2}
 
     def fail(module, inputs):
         raise MemoryError("as when the device is full")
@@ -161,22 +171,22 @@ def test_the_vae_stays_in_float32_after_an_error_while_encoding(miniature):
     def call_after_error(pipe, encoder):
         hook = encoder.register_forward_pre_hook(fail)
         with pytest.raises(MemoryError):
-            pipe(picture(), **SMALL)
+            pipe(picture(), **call)
         hook.remove()
-        return pipe(picture(), generator=torch.manual_seed(0), **SMALL).frames
+        return pipe(picture(), generator=torch.manual_seed(0), **call).frames
 
-    theirs = Theirs.from_pretrained(miniature, torch_dtype=torch.float16)
+    theirs = Theirs.from_pretrained(thin, torch_dtype=torch.float16)
     with pytest.raises(RuntimeError, match="should be the same"):
         call_after_error(theirs, theirs.vae.encoder)
 
-    ours = Ours.from_pretrained(miniature, torch_dtype=torch.float16)
-    before = ours(picture(), generator=torch.manual_seed(0), **SMALL).frames
+    ours = Ours.from_pretrained(thin, torch_dtype=torch.float16)
+    before = ours(picture(), generator=torch.manual_seed(0), **call).frames
     after = call_after_error(ours, ours._loaded.vae.encoder)
     assert difference(before, after) == 0.0
 
 
-def test_forward_chunking_wants_a_divisor(miniature, ours):
-    theirs = Theirs.from_pretrained(miniature)
+def test_forward_chunking_wants_a_divisor(thin, ours):
+    theirs = Theirs.from_pretrained(thin)
     theirs.unet.enable_forward_chunking(chunk_size=2, dim=1)
     with pytest.raises(ValueError, match="has to be divisible by chunk size"):
         theirs(picture(), **SMALL)
