@@ -63,18 +63,13 @@ def make_picture(rows, columns):
 # ---- bit for bit ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("clips", "frames", "rows", "columns"),
-    [
-        (1, 14, 16, 16),
-        (2, 14, 16, 16),
-        (1, 25, 8, 16),
-        (2, 25, 10, 22),
-        (1, 14, 9, 15),
-        (2, 3, 7, 5),
-        (2, 14, 1, 3),
-    ],
-)
+MORE = pytest.mark.thorough("other sizes; even and odd sides and both numbers of frames have a case")
+
+
+@pytest.mark.parametrize(("clips", "frames", "rows", "columns"), [
+    (1, 14, 16, 16), (2, 25, 4, 6), (2, 3, 7, 5), (2, 14, 1, 3),
+    *(pytest.param(*shape, marks=MORE) for shape in [(2, 14, 16, 16), (1, 25, 8, 16), (2, 25, 10, 22), (1, 14, 9, 15)]),
+])  # fmt: skip
 def test_the_unet_is_equal(pipeline, ours, clips, frames, rows, columns):
     """At any size, also where a side halves to an odd number."""
     inputs = make_unet_input(clips, frames, rows, columns)
@@ -94,15 +89,15 @@ def test_the_unet_is_equal_with_several_tokens_and_noise_levels(pipeline, ours):
     assert torch.equal(ours["unet"](*inputs), pipeline.unet(*inputs).sample)
 
 
-@pytest.mark.parametrize("frames", [1, 2, 8, 14, 25])
+@pytest.mark.parametrize("frames", [1, 2, 14])
 def test_decoding_is_equal_whatever_is_decoded_at_once(pipeline, ours, frames):
-    latents = 5 * make(frames, 4, 5, 8)
+    latents = 5 * make(frames, 4, 3, 4)
     assert torch.equal(ours["vae"].decode(latents, frames), pipeline.vae.decode(latents, num_frames=frames).sample)
 
 
 def test_decoding_two_clips_at_once_is_equal(pipeline, ours):
-    latents = 5 * make(6, 4, 4, 4)
-    assert torch.equal(ours["vae"].decode(latents, 3), pipeline.vae.decode(latents, num_frames=3).sample)
+    latents = 5 * make(4, 4, 3, 3)
+    assert torch.equal(ours["vae"].decode(latents, 2), pipeline.vae.decode(latents, num_frames=2).sample)
 
 
 @pytest.mark.parametrize(("pictures", "rows", "columns"), [(1, 64, 64), (2, 72, 120), (1, 128, 96), (1, 65, 63), (1, 8, 8)])
@@ -118,7 +113,8 @@ def test_the_image_tower_is_equal(pipeline, ours, pictures):
 
 
 @pytest.mark.parametrize(
-    "size", [(224, 224), (576, 1024), (64, 100), (1000, 333), (225, 223), (448, 449), (2, 3), (1500, 2000), (223, 900)]
+    "size",
+    [(224, 224), (576, 1024), (64, 100), (225, 223), (448, 449), (2, 3), (223, 900), pytest.param((1500, 2000), marks=MORE)],
 )
 def test_clip_is_fed_the_same_pixels(pipeline, ours, size):
     picture = make_picture(*size)
@@ -174,7 +170,7 @@ def compare_layers(ours, theirs, run_ours, run_theirs):
 
 def test_every_layer_of_the_unet_is_equal_in_float64(pipeline, ours):
     def run(unet):
-        return unet(*(x.double() for x in make_unet_input(2, 5, 10, 12, tokens=2)))
+        return unet(*(x.double() for x in make_unet_input(2, 3, 8, 9, tokens=2)))
 
     count, error, where = compare_layers(ours["unet"], pipeline.unet, run, run)
     assert count > 1000
