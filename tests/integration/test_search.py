@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from miniature import make_miniature
 from unstill import animate
 from unstill.catalog.calibration import read_curve
 from unstill.cli import main
 from unstill.engine import Keep
+from unstill.request import BUNDLED
+from unstill.takes import DRAFTS, Draft
+from unstill.values import Size
 
 HARBOUR = Path(__file__).parents[2] / "examples" / "harbour.jpg"
-QUICK = {"model": "pocket", "device": "cpu", "size": "256x144", "frames": 7, "steps": 6}
-TINY = {"size": "128x64", "frames": 3, "steps": 2, "device": "cpu"}
+QUICK = {"model": "pocket", "device": "cpu", "size": "192x112", "frames": 5, "steps": 1}
+TINY = {"size": "64x64", "frames": 2, "steps": 1, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -21,30 +25,35 @@ def keep():
     return Keep()
 
 
-def test_takes_are_written_beside_each_other(miniature, photo, tmp_path):
-    clip = animate(photo, model=str(miniature), takes=3, seed=4, out=tmp_path / "clip.gif", **TINY)
+@pytest.fixture(scope="module")
+def thin(tmp_path_factory):
+    return str(make_miniature(tmp_path_factory.mktemp("thin"), is_thin=True))
+
+
+def test_takes_are_written_beside_each_other(thin, photo, tmp_path):
+    clip = animate(photo, model=thin, takes=3, seed=4, out=tmp_path / "clip.gif", **TINY)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip-2.gif", "clip-3.gif", "clip.gif"]
     assert sorted(one.request.seed for one in (clip, *clip.others)) == [4, 5, 6]
     assert clip.path == tmp_path / "clip.gif"
     assert clip.recipe["knobs"]["takes"] == 1, "the recipe is of one clip"
 
 
-def test_takes_replace_nothing_that_nobody_named(miniature, photo, tmp_path):
+def test_takes_replace_nothing_that_nobody_named(thin, photo, tmp_path):
     (tmp_path / "clip-2.gif").write_bytes(b"mine")
     (tmp_path / "clip-3.gif").mkdir()
     picture = shutil.copy(photo, tmp_path / "clip-4.png")
-    clip = animate(picture, model=str(miniature), takes=2, seed=4, out=tmp_path / "clip.gif", **TINY)
+    clip = animate(picture, model=thin, takes=2, seed=4, out=tmp_path / "clip.gif", **TINY)
     assert (tmp_path / "clip-2.gif").read_bytes() == b"mine"
     assert clip.others[0].path == tmp_path / "clip-4.gif"
     assert "write" in clip.report.stages_s
 
 
-def test_takes_without_a_name_take_free_ones(miniature, photo, tmp_path, monkeypatch, capsys):
+def test_takes_without_a_name_take_free_ones(thin, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UNSTILL_CONFIG", raising=False)
     (tmp_path / "photo-2.gif").write_bytes(b"mine")
-    options = ["--size", "128x64", "--frames", "3", "--steps", "2", "--takes", "2", "--format", "gif", "--seed", "1"]
-    assert main(["animate", str(photo), "--model", str(miniature), *options]) == 0
+    options = ["--size", "64x64", "--frames", "2", "--steps", "1", "--takes", "2", "--format", "gif", "--seed", "1"]
+    assert main(["animate", str(photo), "--model", thin, *options]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photo-2.gif", "photo-3.gif", "photo.gif"]
     assert (tmp_path / "photo-2.gif").read_bytes() == b"mine"
     err = capsys.readouterr().err
@@ -68,7 +77,7 @@ def test_a_wanted_motion_is_made(keep):
 def test_a_small_draft_moves_as_the_clip_will(keep):
     """The bundled model's latents do not depend on the size, so neither does what a seed means."""
     large, small = (
-        animate(HARBOUR, seed=9, load=keep, **{**QUICK, "size": size}).report.measures for size in ("512x288", "256x144")
+        animate(HARBOUR, seed=9, load=keep, **{**QUICK, "size": size}).report.measures for size in ("384x216", "192x112")
     )
     assert small.motion_px == pytest.approx(large.motion_px, rel=0.1)
     assert small.camera == large.camera
@@ -88,7 +97,8 @@ def test_a_progress_says_which_clip_it_is_about(keep):
     assert seen == {"take 1 of 2", "take 2 of 2"}
 
 
-def test_a_calibration_is_made_and_can_be_read(tmp_path, capsys):
+def test_a_calibration_is_made_and_can_be_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(DRAFTS, BUNDLED, Draft(Size(192, 112), 8, 1, 3))
     place = tmp_path / "curve.json"
     assert main(["calibrate", "pocket", str(HARBOUR), "--seeds", "1", "--motions", "40,160", "-o", str(place), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
