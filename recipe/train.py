@@ -230,7 +230,7 @@ def share_gradient(parameters: list[nn.Parameter]) -> Tensor:
 
 
 def train(settings: Settings) -> None:
-    """Learn until the time is up; log and save on the way."""
+    """Learn until the time is up, one step at least; log and save on the way."""
     trainer = Trainer(settings)
     questions = trainer.fill()
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -238,7 +238,7 @@ def train(settings: Settings) -> None:
     errors, sizes, reported_s, saved_s = [], [], time.monotonic(), time.monotonic()
     while True:
         trainer.look_at_the_clock()
-        is_over, now = trainer.part >= 1, time.monotonic()
+        is_over, now = trainer.part >= 1 and trainer.step > trainer.first, time.monotonic()
         if log and errors and (is_over or now - reported_s > settings.report_s):
             log.write(
                 trainer, torch.stack(errors).mean(0).tolist(), torch.stack(sizes).mean().item(), trainer.measure(questions)
