@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hooks import changed
+from miniature import make_miniature
 from unstill import Request, animate
 from unstill.engine import Keep
 from unstill.generate import foresee
@@ -27,11 +28,16 @@ class Maker:
         return animate(self.picture, model=str(self.model), load=self.load, **{**TINY, **more})
 
 
+@pytest.fixture(scope="module")
+def thin(tmp_path_factory):
+    return make_miniature(tmp_path_factory.mktemp("thin"), is_thin=True)
+
+
 @pytest.fixture
-def make(miniature, photo, monkeypatch):
+def make(thin, photo, monkeypatch):
     """Make clips on a machine whose device has memory of its own: blocks come, frames wait, parts take turns."""
     monkeypatch.setattr(Machine, "is_apart", property(lambda machine: True))
-    return Maker(photo, miniature)
+    return Maker(photo, thin)
 
 
 def differ(one, two):

@@ -69,7 +69,7 @@ def test_a_streamed_network_is_the_network(engine, share):
     unet = make_unet(torch.float32)
     unet = FastUNet(unet) if engine == "fast" else unet
     generator = torch.Generator().manual_seed(1)
-    given = (torch.randn(2, 3, 8, 8, 12, generator=generator), torch.tensor(0.7),
+    given = (torch.randn(2, 2, 8, 4, 6, generator=generator), torch.tensor(0.7),
              torch.randn(2, 1, 24, generator=generator), torch.tensor([[6.0, 127.0, 0.02]] * 2))  # fmt: skip
     whole = unet(*given)
     places, size = Places(CPU), 4 * sum(weight.numel() for weight in unet.parameters())
