@@ -10,7 +10,6 @@ from served import wait_until
 from unstill.cluster import Cluster
 from unstill.errors import MachineError
 from unstill.jobs.records import Order, Output
-from unstill.studio import workers as module
 from unstill.studio.workers import Keeping, Running, Workers, give_cluster, give_devices
 
 HOUR_S = 3600.0
@@ -74,19 +73,18 @@ def test_a_clock_that_jumps_by_a_day_and_back_takes_nothing_along(folder, store,
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_or_hangs_is_replaced(folder, store, monkeypatch):
+def test_a_worker_that_dies_or_hangs_is_replaced(folder, store):
     """Idle ones, which have not imported torch."""
-    monkeypatch.setattr(module, "LONGEST_START_S", 60.0)
     workers = Workers(folder, store, give_devices(["cpu"]), Keeping(), lease_s=2.0)
     workers.start()
     try:
-        running = workers._running["cpu"]
+        running = workers.running["cpu"]
         for number in (signal.SIGKILL, signal.SIGSTOP):
-            wait_until(lambda: workers.is_alive and time.monotonic() - running._heard_at >= 0, "the first sign")
+            wait_until(lambda: running.is_up, "its first sign")
             pid = running.process.pid
             os.kill(pid, number)
             wait_until(lambda pid=pid: running.process.pid != pid, "another one")
-        wait_until(lambda: workers.is_alive, "its sign")
+        wait_until(lambda: running.is_up, "its sign")
     finally:
         workers.stop()
     assert not workers.is_alive and running.process.returncode in (0, -signal.SIGTERM), "which may not be heard so soon"

@@ -64,7 +64,7 @@ class Workers:
     ) -> None:
         self.keeping = keeping
         self.folder, self.store, self.duties, self.lease_s = folder, store, duties, lease_s
-        self._running: dict[str, Running] = {}
+        self.running: dict[str, Running] = {}
         self._leaves = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._old: set[Path] = set()
@@ -73,18 +73,18 @@ class Workers:
     def start(self) -> None:
         """Start all of them, and watch."""
         for name, duty in self.duties.items():
-            self._running[name] = Running(name, duty, self.folder.root, self.lease_s, len(self.duties))
+            self.running[name] = Running(name, duty, self.folder.root, self.lease_s, len(self.duties))
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
         """Say whether any worker runs, gives signs of life and can make clips."""
-        return any(worker.is_alive and worker.is_able for worker in self._running.values())
+        return any(worker.is_alive and worker.is_able for worker in self.running.values())
 
     def ask_to_leave(self) -> None:
         """Let them end their step and give their jobs back, and start no more of them."""
         self._leaves.set()
-        for worker in self._running.values():
+        for worker in self.running.values():
             worker.process.terminate()
 
     def stop(self, grace_s: float = GRACE_S, is_hurried: Callable[[], bool] = lambda: False) -> None:
@@ -94,7 +94,7 @@ class Workers:
             self._thread.join()
         self.ask_to_leave()  # those too that were started meanwhile
         end = time.monotonic() + grace_s
-        for worker in self._running.values():
+        for worker in self.running.values():
             while worker.process.poll() is None and time.monotonic() < end and not is_hurried():
                 time.sleep(0.05)
             if worker.process.poll() is None:
@@ -118,7 +118,7 @@ class Workers:
             return due
 
         while not self._leaves.wait(LOOK_S):
-            looks = [worker.look for worker in self._running.values()]
+            looks = [worker.look for worker in self.running.values()]
             for task in (*looks, self._take_back, *filter(is_due, every_s)):
                 try:  # each by itself: what makes room on a full disk must not wait for what needs some
                     task()
@@ -159,6 +159,7 @@ class Running:
         self._start()
 
     def _start(self) -> None:
+        self.is_up = False  # it has given no sign of life
         heard, signs = os.pipe()
         os.set_blocking(heard, False)
         os.set_blocking(signs, False)
@@ -173,19 +174,19 @@ class Running:
         finally:
             os.close(signs)
         self._signs, self.is_able = heard, self.duty.computes
-        self._started_at = time.monotonic()
-        self._heard_at = self._started_at + max(0.0, LONGEST_START_S - self.lease_s)
+        self._started_at = self._heard_at = time.monotonic()
 
     @property
     def is_alive(self) -> bool:
-        """Say whether it runs and gives signs of life."""
-        return self.process.poll() is None and time.monotonic() - self._heard_at < self.lease_s
+        """Return whether it runs and gives signs of life; until the first it may take longer."""
+        most_s = self.lease_s if self.is_up else max(self.lease_s, LONGEST_START_S)
+        return self.process.poll() is None and time.monotonic() - self._heard_at < most_s
 
     def look(self) -> None:
         """Hear its signs; replace it if it is dead, kill it if it has given none for the time of a lease."""
         with suppress(BlockingIOError):
             while said := os.read(self._signs, 4096):
-                self._heard_at, self.is_able = time.monotonic(), not said.endswith(LACKS)
+                self._heard_at, self.is_able, self.is_up = time.monotonic(), not said.endswith(LACKS), True
         if self.process.poll() is not None:
             self._replace()
         elif not self.is_alive:
