@@ -32,7 +32,7 @@ QUICK = {"unstill.jobs.worker.KEEP_EVERY_S": 0.0, "unstill.jobs.worker.PAUSE_S":
 
 
 class Child:
-    """A forked process, as subprocess.Popen shows one: as much of that as is used."""
+    """A forked process, as subprocess.Popen shows one: as much of that as is used. Where nobody holds it, it is asked to leave."""
 
     def __init__(self, line: socket.socket, pid: int) -> None:
         self.pid, self.returncode = pid, None
@@ -182,8 +182,8 @@ class Keeper:
         words = [sys.executable, str(Path(__file__).with_name("forker.py")), self.address, str(PICTURE)]
         make_cache(Path(f"{self.address}-cache"))
         environment = {**Forks(self.address).environment, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
+        assert self._process.stdout is not None and self._process.stdout.readline() == b"ready\n"
         line = self._keep()
         assert line is not None
         return line
