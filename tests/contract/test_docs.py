@@ -155,34 +155,34 @@ def test_the_work_of_a_clip_is_what_the_pages_say():
     from unstill.model.unet import UNet
     from unstill.model.vae import VAE
 
-    with torch.device("meta"):
-        unet, vae = UNet(UNetConfig()), VAE(VAEConfig())
-
-    def count(steps: int, frames: int, rows: int, columns: int) -> tuple[float, float, float]:
-        """Return the operations of a step, of decoding and of a clip."""
+    def count(frames: int, rows: int, columns: int) -> tuple[int, int]:
         with torch.device("meta"), torch.no_grad():
             with FlopCounterMode(display=False) as step:
                 unet(torch.zeros(2, frames, 8, rows, columns), torch.zeros(()), torch.zeros(2, 1, 1024), torch.zeros(2, 3))
             with FlopCounterMode(display=False) as decoding:
                 vae.decode(torch.zeros(frames, 4, rows, columns), frames)
-        return (one := step.get_total_flops()), (all_frames := decoding.get_total_flops()), steps * one + all_frames
+        return step.get_total_flops(), decoding.get_total_flops()
 
-    step, decoding, clip = count(25, 25, 72, 128)
-    drafts = [count(12, 14, *cells)[2] for cells in ((40, 72), (24, 40))]
+    with torch.device("meta"):
+        unet, vae = UNet(UNetConfig()), VAE(VAEConfig())
+    step, decoding = count(25, 72, 128)
+    clip = 25 * step + decoding
+    draft, smaller = (12 * of_step + of_decoding for of_step, of_decoding in (count(14, 40, 72), count(14, 24, 40)))
     work = (f"{step / 1e12:.1f}", f"{decoding / 1e12:.1f}", f"{clip / 1e12:,.0f}")
-    hours = [f"{clip / rate / 3600:.1f} h" for rate in (100e9, 500e9)]
-    minutes = [f"{drafts[0] / rate / 60:.0f} min" for rate in (100e9, 500e9)]
-    smaller = [f"{drafts[1] / 100e9 / 60:.0f} min", f"{drafts[1] / 500e9 / 60:.1f} min"]
-    sizes = {part: sum(x.numel() for x in part.parameters()) for part in (unet, vae)}
-    # What becomes tables, but for what doubling in four phases has more.
-    leave = sum(x.numel() if TABLES.search(name) else -x.numel() * 7 / 9 for name, x in unet.named_parameters()
-                if TABLES.search(name) or DOUBLING.search(name))  # fmt: skip
+    slow, fast = 100e9 * 60, 500e9 * 60  # operations a minute
+    sizes = [f"{sum(x.numel() for x in part.parameters()) / 1e6:,.0f} million" for part in (unet, vae)]
+    tables, doubling = (
+        sum(x.numel() for name, x in unet.named_parameters() if kind.search(name)) for kind in (TABLES, DOUBLING)
+    )
     said = {
-        "docs/quickstart.md": [*work, *(f"| {' | '.join(row)} |" for row in zip(hours, minutes, smaller, strict=True))],
-        "docs/concepts/how-svd-works.md": [*work, f"{count(25, 14, 72, 128)[2] / clip:.0%}".replace("%", " %"),
-                                           *(f"{size / 1e6:,.0f} million" for size in sizes.values())],
-        "docs/concepts/speed.md": [f"{leave / 1e6:.0f} million"],
-    }  # fmt: skip
+        "docs/quickstart.md": [
+            *work,
+            f"| {clip / slow / 60:.1f} h | {draft / slow:.0f} min | {smaller / slow:.0f} min |",
+            f"| {clip / fast / 60:.1f} h | {draft / fast:.0f} min | {smaller / fast:.1f} min |",
+        ],
+        "docs/concepts/how-svd-works.md": [*work, *sizes],
+        "docs/concepts/speed.md": [f"{(tables - doubling * 7 / 9) / 1e6:.0f} million"],  # 9 numbers of doubling become 16
+    }
     assert [(name, figure) for name, figures in said.items() for figure in figures if figure not in PAGES[name]] == []
 
 
