@@ -56,7 +56,7 @@ def save(folder: Path, network: nn.Module, averaged: list[Tensor], optimizer: to
 
 
 def load(folder: Path, network: nn.Module, averaged: list[Tensor], optimizer: torch.optim.Optimizer) -> int:
-    """Go on from the averaged weights; give the number of steps done."""
+    """Go on from the averaged weights; return the number of steps done."""
     state = json.loads((folder / "state.json").read_text())
     tensors = read(folder)
     with torch.no_grad():
@@ -88,7 +88,7 @@ def to_bytes(squares: Tensor) -> Tensor:
 
 
 def from_bytes(packed: Tensor) -> Tensor:
-    """Give squares back as they were kept."""
+    """Return squares as they were kept."""
     dims = int(packed[4])
     shape = packed[5 : 5 + 4 * dims].clone().view(torch.int32).tolist()
     top = packed[:4].clone().view(torch.float32)

@@ -40,7 +40,7 @@ class Dice:
         return scale * torch.randn(shape, generator=self.generator, device=self.device)
 
     def chance(self, share: float) -> Tensor:
-        """Give ones with that probability, else zeros, as floats."""
+        """Return ones with that probability, else zeros, as floats."""
         return (self.uniform() < share).float()
 
     def sign(self) -> Tensor:
@@ -50,12 +50,12 @@ class Dice:
         return self.uniform(-torch.pi, torch.pi)
 
     def index(self, below: int) -> Tensor:
-        """Give whole numbers from zero, [B]."""
+        """Return whole numbers from zero, [B]."""
         return torch.randint(below, (self.count,), generator=self.generator, device=self.device)
 
 
 def ripple(dice: Dice, along: Tensor, *, slowest: float, waves: int, fall: float) -> Tensor:
-    """Give a random smooth curve of `along`, of about unit height: a sum of cosines that fall as k^-fall."""
+    """Return a random smooth curve of `along`, of about unit height: a sum of cosines that fall as k^-fall."""
     number = torch.arange(1, waves + 1, device=along.device, dtype=along.dtype)
     height = number**-fall
     height = height / height.square().sum().sqrt() * 2**0.5

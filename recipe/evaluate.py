@@ -1,92 +1,43 @@
-"""Hold the bundled model against scenes that it never saw, whose motion is known.
+"""Hold the bundled model against scenes that it never saw, whose fields are known.
 
-    python -m recipe.evaluate --scenes 48
+    python -m recipe.evaluate --scenes 64 --model build/model
 
-For each clip the model is told what a user could tell it: the picture, the camera's word, speed and rate, and where three
-regions go. Its field is compared with the true one, and so is the best that one homography can do when it is fitted to the
-whole truth. Edges of motion and nearness are compared with those of the scene, and with those of another one as the floor.
-It does not know pixels.
+Nearness is compared by its correlation, classes by intersection over union, the sampled flow and sway by direction and
+length. It does not know pixels.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from recipe.lesson import draw_hints
+from recipe.photographs import Photographs
 from recipe.pool import Batch, Pool
 from recipe.textures import Bank
-from unstill.catalog.bundled import bundled_model
 from unstill.model.denoiser import Conditions, Denoiser, Schedule
-from unstill.model.field import PICTURE_NOISE, FieldNetwork, load_field_network, unpack
+from unstill.models.pocket.field import FLOW, FLOWS, NEARNESS, SWAY, SWAYS, SceneField, read_field, to_share, unpack
+from unstill.models.pocket.network import IDS, KEYS, SIGMA_MAX, SIGMA_MIN, WEIGHTS, PocketNetwork, load_pocket_network
 
-NOISE = 0.02
-LEAST = 0.3  # of the clip's own speed: below, nothing moves that an error could be relative to
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """What was found, one number for each clip."""
-
-    field_error: Tensor  # mean distance from the true displacement at the end, over the mean true displacement
-    homography_error: Tensor
-    edges: Tensor  # correlation of the field's edges with the scene's
-    edges_elsewhere: Tensor  # with another scene's
-    nearness: Tensor  # correlation of nearness with the true one
+LEAST = 0.02  # of a picture's cells that must be of a class before it counts
 
 
 @torch.no_grad()
-def sample(network: FieldNetwork, batch: Batch, hints_BCHW: Tensor, steps: int, generator: torch.Generator) -> Tensor:
-    """Sample a field for each clip, all at once."""
-    picture = batch.picture_BCHW
-    noise = torch.randn(picture.shape, generator=generator, device=picture.device)
-    seen, whole = network.eye(picture + PICTURE_NOISE * NOISE * noise)
-    beside, context = network.condition(seen, hints_BCHW, batch.word_B), network.embed(whole, batch.word_B)
-    told = torch.cat([batch.told_BI, torch.full_like(batch.told_BI[:, :1], NOISE)], dim=1)
-    denoise = Denoiser(network.unet, Conditions(context, beside, told), torch.ones(network.config.keys))
-    schedule = bundled_model().configs["scheduler"]
-    sigmas = Schedule.from_config(schedule).sigmas(steps)
-    shape = (len(picture), network.config.keys, network.config.latent_channels, *seen.shape[-2:])
-    x = torch.randn(shape, generator=generator, device=picture.device) * (sigmas[0] ** 2 + 1) ** 0.5
+def sample(network: PocketNetwork, picture_BCHW: Tensor, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the mean answer and a sample for each small picture, [B, 7, H, W] both."""
+    seen, whole = network.eye(picture_BCHW)
+    ids = seen.new_zeros(len(seen), IDS)
+    denoise = Denoiser(network.unet, Conditions(whole[:, None], seen, ids), torch.ones(KEYS))
+    sigmas = Schedule(SIGMA_MIN, SIGMA_MAX).sigmas(steps)
+    shape = (len(seen), KEYS, network.config.latent_channels, *seen.shape[-2:])
+    mean = denoise(torch.zeros(shape, device=seen.device), sigmas[0])
+    x = torch.randn(shape, generator=generator, device=seen.device) * (sigmas[0] ** 2 + 1) ** 0.5
     for sigma, target in itertools.pairwise(sigmas):
         x = x + (x - denoise(x, sigma)) / sigma * (target - sigma)
-    return unpack(x)
-
-
-def fit_homography(moved_BCHW: Tensor) -> Tensor:
-    """Fit one homography to each field of displacements in widths, and give the displacements that it makes."""
-    clips, _, rows, columns = moved_BCHW.shape
-    y, x = torch.meshgrid(torch.arange(rows) + 0.5 - rows / 2, torch.arange(columns) + 0.5 - columns / 2, indexing="ij")
-    x, y = (x / columns).flatten().double(), (y / columns).flatten().double()
-    to_x, to_y = (moved_BCHW[:, axis].flatten(1).double() + part for axis, part in ((0, x), (1, y)))
-    one, none = torch.ones_like(x), torch.zeros_like(x)
-    weight = torch.ones_like(to_x)
-    for _ in range(3):  # with the denominator of the last fit as weight, the algebraic error becomes the distance
-        across = torch.stack([torch.stack([x, y, one, none, none, none], -1).expand(clips, -1, -1)], 0)[0]
-        down = torch.stack([none, none, none, x, y, one], -1).expand(clips, -1, -1)
-        a = torch.cat([
-            torch.cat([across, torch.stack([-x * to_x, -y * to_x], -1)], -1) * weight[..., None],
-            torch.cat([down, torch.stack([-x * to_y, -y * to_y], -1)], -1) * weight[..., None],
-        ], dim=1)  # fmt: skip
-        b = torch.cat([to_x * weight, to_y * weight], dim=1)[..., None]
-        h = torch.linalg.lstsq(a, b).solution[..., 0]
-        bottom = 1 + h[:, 6:7] * x + h[:, 7:8] * y
-        weight = 1 / bottom.clamp(min=0.2)
-    fitted_x = (h[:, 0:1] * x + h[:, 1:2] * y + h[:, 2:3]) / bottom - x
-    fitted_y = (h[:, 3:4] * x + h[:, 4:5] * y + h[:, 5:6]) / bottom - y
-    return torch.stack([fitted_x, fitted_y], dim=1).reshape(clips, 2, rows, columns).float()
-
-
-def find_edges(velocity_BCHW: Tensor) -> Tensor:
-    """Say how much the field changes at each cell."""
-    padded = F.pad(velocity_BCHW, (0, 1, 0, 1), mode="replicate")
-    here = padded[..., :-1, :-1]
-    return (padded[..., :-1, 1:] - here).square().sum(1).add((padded[..., 1:, :-1] - here).square().sum(1)).sqrt()
+    return unpack(mean)[:, 0], unpack(x)[:, 0]
 
 
 def correlate(one_BHW: Tensor, two_BHW: Tensor) -> Tensor:
@@ -94,52 +45,64 @@ def correlate(one_BHW: Tensor, two_BHW: Tensor) -> Tensor:
     return (one * two).sum(1) / (one.norm(dim=1) * two.norm(dim=1)).clamp(min=1e-9)
 
 
-def judge(field_BKCHW: Tensor, batch: Batch) -> Scores:
-    """Compare sampled fields with the true ones, at the last moment."""
-    true, made = batch.field_BKCHW[:, -1], field_BKCHW[:, -1]
-    size = true[:, :2].norm(dim=1).mean((1, 2))
-    homography = fit_homography(true[:, :2] * 0.05)[:, :2] / 0.05  # as for a clip whose moving parts go 5 % of the width
-    errors = [(part - true[:, :2]).norm(dim=1).mean((1, 2)) / size for part in (made[:, :2], homography)]
-    edges, depth = find_edges(true), field_BKCHW[:, :, 2].mean(1)
-    moving = find_edges(torch.cat([made[:, :2], depth[:, None]], dim=1))
-    elsewhere = correlate(moving, edges.roll(1, dims=0))
-    scores = Scores(*errors, correlate(moving, edges), elsewhere, correlate(depth, true[:, 2]))
-    kept = size > LEAST
-    return Scores(*(getattr(scores, name)[kept] for name in vars(scores)))
+def overlap(found_BHW: Tensor, true_BHW: Tensor) -> tuple[float, float]:
+    """Return intersection over union of two shares, over all cells and as the mean over pictures that have any."""
+    found, true = found_BHW > 0.5, true_BHW > 0.5
+    both, either = (found & true).float().mean((1, 2)), (found | true).float().mean((1, 2))
+    some = true.float().mean((1, 2)) > LEAST
+    return float(both.sum() / either.sum().clamp(min=1e-9)), float((both / either.clamp(min=1e-9))[some].mean())
+
+
+def compare(found_BCHW: Tensor, true_BCHW: Tensor, share_BHW: Tensor) -> tuple[float, float]:
+    """Return how well directions agree, whatever their sign, and the error over the mean length, where there is motion."""
+    dot = (found_BCHW * true_BCHW).sum(1)
+    lengths = found_BCHW.norm(dim=1) * true_BCHW.norm(dim=1)
+    there = (share_BHW > 0.5) & (true_BCHW.norm(dim=1) > 0.1)
+    agreed = dot.abs().sum((1, 2)) / lengths.sum((1, 2)).clamp(min=1e-9)
+    nearest = torch.minimum(*((found_BCHW - sign * true_BCHW).norm(dim=1) for sign in (1, -1)))
+    return float(agreed[there.any(2).any(1)].mean()), float(nearest[there].mean() / true_BCHW.norm(dim=1)[there].mean())
+
+
+def judge(mean: Tensor, sampled: Tensor, batch: Batch) -> dict[str, float]:
+    """Compare with the truth."""
+    true = batch.field_BCHW
+    nearness = correlate(mean[:, NEARNESS], true[:, NEARNESS])
+    scores = {"nearness correlation, median": float(nearness.median()), "nearness correlation, mean": float(nearness.mean())}
+    for name, share, motion in (("flows", FLOWS, FLOW), ("sways", SWAYS, SWAY)):
+        found, wanted = to_share(mean[:, share]), to_share(true[:, share])
+        scores[f"{name}: IoU of all cells"], scores[f"{name}: IoU, mean of pictures"] = overlap(found, wanted)
+        agreed, error = compare(sampled[:, motion], true[:, motion], wanted)
+        scores[f"{name}: direction agrees"], scores[f"{name}: error over length"] = agreed, error
+    return scores
+
+
+def read(mean: Tensor, sampled: Tensor) -> list[SceneField]:
+    """Return the field of every picture."""
+    return [read_field(one, other) for one, other in zip(mean, sampled, strict=True)]
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=48)
+    parser.add_argument("--scenes", type=int, default=64)
+    parser.add_argument("--each", type=int, default=4, help="scenes of one cast")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--seed", type=int, default=4711)
+    parser.add_argument("--model", type=Path, default=WEIGHTS)
+    parser.add_argument("--photographs", type=Path)
     settings = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_field_network(bundled_model(), str(device))
+    network = load_pocket_network(settings.model, device)
     generator = torch.Generator(device).manual_seed(settings.seed)
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=device)
-
-    bank, each = Bank(96, 256, seed=settings.seed, device=device), 4
-    found: dict[str, list[Scores]] = {"told the word and three regions": [], "told the word only": []}
-    for number in range(settings.scenes // each):
-        pool = Pool((18, 32), each, each, settings.seed + 31 * number, device)
-        pool.add(bank)
-        batch = pool.draw(each, mirror=False)
-        hints = draw_hints(batch.field_BKCHW[:, -1, :2], uniform, always=True)
-        for name, told in zip(found, (hints, torch.zeros_like(hints)), strict=True):
-            found[name].append(judge(sample(network, batch, told, settings.steps, generator).cpu(), move(batch)))
-    for name, scores in found.items():
-        print(name)
-        for part in vars(scores[0]):
-            values = torch.cat([getattr(one, part) for one in scores])
-            print(f"  {part:18} median {values.median():.3f}  mean {values.mean():.3f}  of {len(values)}")
-
-
-def move(batch: Batch) -> Batch:
-    return Batch(*(value.cpu() for value in vars(batch).values()))
+    bank, photos = Bank(96, 256, seed=settings.seed, device=device), Photographs(settings.photographs, device)
+    pool = Pool((18, 32), settings.scenes, settings.each, settings.seed, device)
+    for _ in range(settings.scenes // settings.each):
+        pool.add(bank, photos)
+    batch = Batch(pool.picture.float() / 127.5 - 1, pool.field.float())
+    parts = [sample(network, part, settings.steps, generator) for part in batch.picture_BCHW.split(32)]
+    mean, sampled = (torch.cat(part) for part in zip(*parts, strict=True))
+    for name, value in judge(mean, sampled, batch).items():
+        print(f"{name:32} {value:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""Where every point of the first picture goes: movements of things, then the camera, in closed form.
+"""Cameras drawn at random and where points are seen after they moved: what tests hold the names of cameras against.
 
-A movement takes a clip's times and gives displacements of the field's cells, [B, T, 2, H, W], in picture widths.
-It does not know what things look like.
+Training does not use them: the network is not told of cameras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from recipe.dice import Dice
-from unstill.model.field import WORDS
 
+WORDS = ("auto", "still", "push", "pull", "left", "right", "up", "down", "orbit", "roll")
 FARTHEST = 0.35  # of the width that a point at middle depth may travel in a clip
 AUTO, STILL = 0.12, 0.2  # shares of clips that have all words at once, and of the others, whose camera stays
 FOCAL = 0.9  # in picture widths: a view of 58 degrees
@@ -46,9 +44,6 @@ class Times:
         return 2 * torch.pi * spread(self.part_BT) * turns[:, None]
 
 
-Move = Callable[[Times], Tensor]
-
-
 @dataclass(frozen=True, eq=False)
 class Depth:
     """What the camera's ways are measured by, nearness both, [B, 1, 1]."""
@@ -65,87 +60,6 @@ class Depth:
 
 def spread(values_BT: Tensor) -> Tensor:
     return values_BT[:, :, None, None]
-
-
-def pair(x: Tensor, y: Tensor) -> Tensor:
-    """Join x and y, both [B, T, H, W] after broadcasting, to [B, T, 2, H, W]."""
-    return torch.stack(torch.broadcast_tensors(x, y), dim=2)
-
-
-def rest(times: Times) -> Tensor:
-    """Stay."""
-    return torch.zeros(*times.frame_BT.shape, 2, 1, 1, device=times.frame_BT.device)
-
-
-def glide(dice: Dice, dx: Tensor, dy: Tensor) -> Move:
-    """Travel at (dx, dy) of the scene's pace, speeding up or slowing down a little."""
-    ease = dice.uniform(0.8, 1.3)
-
-    def move(times: Times) -> Tensor:
-        way = spread(times.part_BT) ** ease[:, None] * times.reach[:, None]
-        return pair(dx[:, None] * way, dy[:, None] * way)
-
-    return move
-
-
-def swing(dice: Dice, x: Tensor, y: Tensor, pivot: tuple[Tensor, Tensor], size: Tensor, share: Tensor) -> Move:
-    """Turn to and fro as one rigid piece about a pivot."""
-    hertz, start = dice.uniform(0.15, 0.7), dice.angle()
-    px, py = x - pivot[0], y - pivot[1]
-
-    def move(times: Times) -> Tensor:
-        most = (share * times.pace * 4 / size / hertz.sqrt()).clamp(max=0.5)
-        turn = (times.angle(hertz) + start[:, None]).sin() - start.sin()[:, None]
-        return _turned(px, py, most[:, None] * turn)
-
-    return move
-
-
-def spin(x: Tensor, y: Tensor, pivot: tuple[Tensor, Tensor], size: Tensor, share: Tensor) -> Move:
-    """Keep turning as one rigid piece."""
-    px, py = x - pivot[0], y - pivot[1]
-
-    def move(times: Times) -> Tensor:
-        most = (share * times.reach / size).clamp(-1.5, 1.5)
-        return _turned(px, py, most[:, None] * spread(times.part_BT))
-
-    return move
-
-
-def _turned(px: Tensor, py: Tensor, angle: Tensor) -> Tensor:
-    cos, sin = angle.cos() - 1, angle.sin()
-    return pair(px[:, None] * cos - py[:, None] * sin, px[:, None] * sin + py[:, None] * cos)
-
-
-def sway(dice: Dice, lift: Tensor, wind: Tensor, phase: Tensor, amount: Tensor) -> Move:
-    """Bend in the wind: nothing at the root, most at lift 1; `phase` lets waves run through."""
-    hertz, start = dice.uniform(0.2, 0.8), dice.angle()
-    lean = dice.uniform(-0.4, 0.4)
-    bend = lift.clamp(0, 1.5) ** 1.5
-
-    def move(times: Times) -> Tensor:
-        begin = (start + phase)[:, None]
-        wave = (times.angle(hertz) + begin).sin() - begin.sin()
-        size = (amount * times.pace * 5 / hertz.sqrt()).clamp(max=0.08)[:, None]
-        x = bend[:, None] * size * wave
-        return pair(x * wind.cos()[:, None], x * (wind.sin()[:, None] + lean[:, None] * x / 0.05))
-
-    return move
-
-
-def flow(velocity_x: Tensor, velocity_y: Tensor) -> Move:
-    """Stream with a velocity of its own at each cell, in shares of the scene's pace."""
-
-    def move(times: Times) -> Tensor:
-        way = spread(times.part_BT) * times.reach[:, None]
-        return pair(velocity_x[:, None] * way, velocity_y[:, None] * way)
-
-    return move
-
-
-def together(*moves: Move) -> Move:
-    """Add movements."""
-    return lambda times: sum((move(times) for move in moves[1:]), moves[0](times))
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,8 +35,10 @@ class Bank:
         chosen = self.values_BCHW[self.first[kind] + dice.index(self.many[kind])]
         # One pixel of the other side waits beyond each edge, so that bilinear sampling has no seam.
         scale = self.side / (self.side + 2)
-        grid = torch.stack([(2 * (u_BHW % 1) - 1) * scale, (2 * (v_BHW % 1) - 1) * scale], dim=-1)
-        return F.grid_sample(chosen, grid.to(chosen.dtype), align_corners=False, padding_mode="border").float()
+        u, v = torch.broadcast_tensors(u_BHW, v_BHW)
+        grid = torch.stack([(2 * (u % 1) - 1) * scale, (2 * (v % 1) - 1) * scale], dim=-1)
+        grid = grid.to(chosen.dtype).expand(dice.count, -1, -1, -1)
+        return F.grid_sample(chosen, grid, align_corners=False, padding_mode="border").float()
 
 
 def _level(made_BCHW: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What stands, hangs, flies, flows and grows in a scene. Each way of moving belongs to a way of looking.
+"""What stands, hangs and grows in a scene: what sways, and what is rigid and does neither sway nor flow.
 
 Every function takes the stage and how near the thing is (0 far, 1 at the bottom edge), and gives a layer.
 It does not know which things make a place.
@@ -9,34 +9,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recipe import motion, shapes, textures
-from recipe.dice import ripple
-from recipe.motion import Move
+from recipe import own, photographs, shapes, textures
 from recipe.stage import BOTTOM, Layer, Stage
 
 SOLID = (textures.FRACTAL, textures.LEAVES, textures.CELLS, textures.GRID, textures.STREAKS)
+LEAFY = (textures.FOLIAGE, textures.LEAVES, textures.FRACTAL)
 
 
 def place(stage: Stage, near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Choose where a standing thing touches the ground, and a size that goes with its distance."""
     dice = stage.dice
-    foot = stage.horizon + near * (BOTTOM - stage.horizon) if stage.grounded else dice.uniform(-0.1, 0.35)
+    foot = stand_at(stage, near) if stage.grounded else dice.uniform(-0.1, 0.35)
     return stage.across(0.5), foot, (0.06 + 0.3 * near) * dice.log_uniform(0.5, 1.5)
+
+
+def stand_at(stage: Stage, near: Tensor) -> Tensor:
+    """Return where on the picture a thing so near stands on the ground."""
+    return stage.horizon + near * (BOTTOM - stage.horizon)
 
 
 def sometimes(stage: Stage, share: float, layer: Layer) -> Layer:
     """Let the thing be there in that share of the scenes."""
     there = stage.dice.chance(share)
-    return Layer(layer.alpha_BHW * there, layer.colour_BCHW, layer.nearness, layer.move)
-
-
-def choose(there: Tensor, one: Move, other: Move) -> Move:
-    """Take one movement where `there` is 1, the other where it is 0."""
-    return lambda times: there[:, None, None] * one(times) + (1 - there[:, None, None]) * other(times)
+    return Layer(layer.alpha_BHW * there, layer.colour_BCHW, layer.nearness, layer.flow, layer.sway)
 
 
 def outline(stage: Stage, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
-    """Give the outline of some solid thing around zero."""
+    """Return the outline of some solid thing around zero."""
     dice = stage.dice
     x, y = shapes.turn(x, y, dice.uniform(-0.5, 0.5) * dice.chance(0.6))
     kind = dice.coins.choice(("ellipse", "box", "polygon", "blob", "compound"))
@@ -53,7 +52,7 @@ def outline(stage: Stage, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
 
 
 def band(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
-    """Give some things stripes in a colour of their own, straight, around, or as meridians: they are no edges of depth."""
+    """Paint stripes on some things, straight, around, or as meridians: they are no edges of depth."""
     dice = stage.dice
     turned, _ = shapes.turn(x, y, dice.angle())
     bulge = x / (1 - (y / size / 0.75) ** 2).clamp(min=0.05).sqrt()
@@ -66,7 +65,9 @@ def band(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) 
 def mark(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
     """Paint flat marks on some things: what is round or has an outline need not be a thing of its own."""
     dice = stage.dice
-    for _ in range(dice.coins.randint(1, 3)):
+    if dice.coins.random() < 0.3:
+        colour_BCHW = letter(stage, colour_BCHW, x, y, size)
+    for _ in range(dice.coins.randint(0, 2)):
         far, angle = dice.uniform(0, 0.6) * size, dice.angle()
         at_x, at_y = shapes.turn(x - far * angle.cos(), y - far * angle.sin(), dice.angle())
         wide, high = size * dice.log_uniform(0.04, 0.35), size * dice.log_uniform(0.04, 0.25)
@@ -77,28 +78,68 @@ def mark(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) 
     return colour_BCHW
 
 
+def letter(stage: Stage, colour_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
+    """Write lines of glyphs on some things: random bits on a grid of four by six a glyph, in a box."""
+    dice = stage.dice
+    high = size * dice.log_uniform(0.05, 0.3)
+    u, v = x / high * 6 + 200, (y - size * dice.uniform(-0.3, 0.3)) / high * 6 + 200
+    column, row = u.floor(), v.floor()
+    bit = ((column * 12.9898 + row * 78.233 + dice.uniform(0, 9)).sin() * 43758.5453) % 1 < 0.55
+    line = ((row % 8) < 6) & ((column % 5) < 4) & ((v - 200).abs() < 8 * dice.uniform(0.4, 2)) & (x.abs() < size * 0.4)
+    ink = (bit & line).float() * dice.chance(0.4)
+    board = (line | ((v - 200).abs() < 9)).float() * (x.abs() < size * 0.43) * dice.chance(0.15)
+    colour = colour_BCHW + board[:, None] * (stage.colour("any") - colour_BCHW)
+    return colour + ink[:, None] * (stage.colour("any", odd=1) - colour)
+
+
 def solid(stage: Stage, near: Tensor) -> Layer:
-    """Make a thing of one piece that stays, glides, turns or rocks, rigidly."""
+    """Make a thing of one piece."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
     cy = foot - size * dice.uniform(0.3, 0.6)
     x, y = stage.x - cx, stage.y - cy
-    colour = band(stage, stage.paint(dice.coins.choice(SOLID), "any", (0.7, 4)), x, y, size)
+    colour = band(stage, stage.paint(dice.coins.choice(SOLID), "any", (0.7, 4), photo=photographs.SOLID), x, y, size)
     colour = stage.shade(mark(stage, colour, x, y, size), x, y, size)
-    at = (stage.cell_x, stage.cell_y)
-    ways = [
-        motion.rest,
-        motion.glide(dice, dice.sign() * dice.uniform(0.5, 2), dice.normal(0.2)),
-        motion.swing(dice, *at, (cx, cy + size * dice.uniform(-0.2, 0.6)), size, dice.uniform(0.3, 1)),
-        motion.spin(*at, (cx, cy), size, dice.sign() * dice.uniform(0.5, 2)),
-    ]
-    first, second = dice.coins.choices(ways, weights=(5, 4, 2, 1), k=2)
     alpha = shapes.cover(outline(stage, x, y, size), stage.columns)
-    return Layer(alpha, stage.fade(colour, near), near, choose(dice.chance(0.5), first, second))
+    return Layer(alpha, stage.fade(colour, near), near)
+
+
+def rock(stage: Stage, near: Tensor) -> Layer:
+    """Make a stone or a cluster of them, wide and low; dark where it is wet."""
+    dice = stage.dice
+    cx, foot, size = place(stage, near)
+    size = size * dice.uniform(0.7, 2)
+    x, y = stage.x - cx, stage.y - foot
+    flat = dice.uniform(1.2, 2.5)
+    body = shapes.blob(dice, x, y * flat, size * 0.5, rough=0.6, waves=7)
+    body = torch.minimum(body, shapes.blob(dice, x - size * dice.uniform(-0.7, 0.7), y * flat, size * 0.3, rough=0.6))
+    kind = dice.coins.choice((textures.FRACTAL, textures.CELLS, textures.LEAVES))
+    colour = stage.paint(kind, "stone", (0.7, 4), photo=photographs.SOLID)
+    moss = (stage.bank.sample(dice, textures.FRACTAL, stage.x * 2, stage.y * 2)[:, :1] * 3 - 2).sigmoid()
+    colour = colour + moss * dice.chance(0.3)[:, None] * (stage.colour("leaf") - colour)
+    colour = stage.shade(colour, x, y, 0.5 * size) * (1 + 0.5 * (-y / size).clamp(-0.8, 0.6))[:, None]
+    return Layer(shapes.cover(torch.maximum(body, y - 0.1 * size), stage.columns), stage.fade(colour, near), near)
+
+
+def cutting(stage: Stage, near: Tensor) -> Layer:
+    """Place a thing cut out of a photograph: animals, vehicles, fruit, signs."""
+    return cut(stage, near, photographs.THING)
+
+
+def cut(stage: Stage, near: Tensor, kind: str, high: float = 1.0) -> Layer:
+    """Stand something cut out of a photograph on the ground."""
+    if not stage.photographs.has(kind):
+        return solid(stage, near)
+    dice = stage.dice
+    cx, foot, size = place(stage, near)
+    size = size * dice.uniform(0.8, 1.8) * high
+    x, y = (stage.x - cx) * dice.sign() / size * 2, (stage.y - foot) / size * 2 + 1
+    colour, alpha = stage.photographs.cut(dice, kind, x, y)
+    return Layer(alpha, stage.fade(stage.recolour(colour), near), near)
 
 
 def vehicle(stage: Stage, near: Tensor) -> Layer:
-    """Make a body on two wheels, or a hull, that drives or sails along the ground."""
+    """Make a body on two wheels, or a hull."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
     x, y = stage.x - cx, stage.y - foot
@@ -108,122 +149,154 @@ def vehicle(stage: Stage, near: Tensor) -> Layer:
     whole = torch.minimum(torch.minimum(body, cabin), torch.minimum(*wheels))
     colour = band(stage, stage.paint(textures.FRACTAL, "any", (0.3, 1)), x, y, size)
     dark = shapes.cover(torch.minimum(torch.minimum(*wheels), cabin + 0.03 * size), stage.columns)[:, None] * 0.8
-    way = motion.glide(dice, dice.sign() * dice.uniform(0.8, 2.5), dice.normal(0.05))
-    return Layer(shapes.cover(whole, stage.columns), stage.fade(colour * (1 - dark), near), near, way)
+    return Layer(shapes.cover(whole, stage.columns), stage.fade(colour * (1 - dark), near), near)
+
+
+def boat(stage: Stage, near: Tensor) -> Layer:
+    """Make a hull, with a cabin or a mast and sail."""
+    dice = stage.dice
+    cx, foot, size = place(stage, near)
+    x, y = (stage.x - cx) * dice.sign(), stage.y - foot
+    half, deep = size * dice.uniform(0.4, 0.9), size * dice.uniform(0.12, 0.25)
+    hull = torch.maximum(torch.maximum(y, -deep - 0.3 * (x / half).clamp(0, 1.2) ** 2 * deep - y), x.abs() - half - 0.6 * (-y))
+    cabin = shapes.box(x + half * 0.2, y + deep * 1.5, half * dice.uniform(0.2, 0.5), deep * 0.8) + 9 * dice.chance(0.5)
+    high = size * dice.uniform(1, 2)
+    mast = torch.maximum(x.abs() - 0.015 * size, (y + high / 2).abs() - high / 2)
+    sail = torch.maximum(torch.maximum(-x, x * 2.2 + (-y - deep) - high * 0.95 + 0.2 * deep), y + deep * 1.6)
+    sail = sail + 9 * dice.chance(0.5)
+    rig = torch.minimum(mast, sail) + 9 * dice.chance(0.4)
+    cloth = shapes.cover(sail, stage.columns)[:, None]
+    colour = stage.paint(dice.coins.choice((textures.GRID, textures.FRACTAL)), "any", (0.5, 2), tilt=0.1)
+    colour = colour + cloth * (stage.colour("cloud") - colour)
+    colour = band(stage, colour, x, y, size)
+    whole = torch.minimum(torch.minimum(hull, cabin), rig)
+    return Layer(shapes.cover(whole, stage.columns), stage.fade(colour, near), near)
+
+
+def poles(stage: Stage, near: Tensor) -> Layer:
+    """Make thin upright poles in a row: fences, masts, lamp posts, with a rail or wires now and then."""
+    dice = stage.dice
+    cx, foot, size = place(stage, near)
+    high, pitch = size * dice.log_uniform(0.4, 3), size * dice.log_uniform(0.25, 3)
+    thin, reach = (0.01 + 0.05 * near) * dice.log_uniform(0.08, 0.5), size * dice.uniform(0, 4)
+    x, y = stage.x - cx, stage.y - foot
+    nearest = x - pitch * (x / pitch).round()
+    post = torch.maximum(nearest.abs() - thin, torch.maximum((x - nearest).abs() - reach, torch.maximum(y, -high - y)))
+    rail_y = y + high * dice.uniform(0.4, 1.0)
+    rail = torch.maximum(rail_y.abs() - thin * dice.uniform(0.2, 0.9), x.abs() - reach) + 9 * dice.chance(0.5)
+    lamp = shapes.ellipse(nearest, y + high, thin * 4, thin * 3) + 9 * (1 - dice.chance(0.2))
+    lamp = torch.maximum(lamp, (x - nearest).abs() - reach)
+    whole = torch.minimum(torch.minimum(post, rail), lamp)
+    colour = stage.paint(textures.STREAKS, dice.coins.choice(("wood", "stone", "any")), (1, 3))
+    return Layer(shapes.cover(whole, stage.columns), stage.fade(colour, near), near)
+
+
+def pier(stage: Stage, near: Tensor) -> Layer:
+    """Make a deck on thin posts that runs in from one side."""
+    dice = stage.dice
+    cx, foot, size = place(stage, near)
+    x, y = (stage.x - cx * 0.5) * dice.sign(), stage.y - foot
+    lift, thick = size * dice.uniform(0.1, 0.5), size * dice.uniform(0.04, 0.2)
+    deck = torch.maximum((y + lift + thick / 2).abs() - thick / 2, -x)
+    pitch, thin = size * dice.uniform(0.2, 0.9), size * dice.uniform(0.012, 0.06)
+    nearest = (x - 0.5 * pitch) - pitch * ((x - 0.5 * pitch) / pitch).round()
+    up = lift + size * dice.uniform(0, 0.5) * dice.chance(0.5)
+    post = torch.maximum(torch.maximum(nearest.abs() - thin, -x), torch.maximum(y, -up - y))
+    colour = stage.paint(
+        dice.coins.choice((textures.GRID, textures.STREAKS)), "wood", (1, 3), tilt=0.05, photo=photographs.SOLID
+    )
+    colour = colour * (1 - 0.4 * (y > -lift).float())[:, None]
+    return Layer(shapes.cover(torch.minimum(deck, post), stage.columns), stage.fade(colour, near), near)
 
 
 def building(stage: Stage, near: Tensor) -> Layer:
-    """Make a block with windows; it stays."""
+    """Make a block or a tower with windows that mirror the sky, stripes, signs."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
-    wide, high = size * dice.uniform(0.4, 1.2), size * dice.uniform(0.6, 2.2)
+    wide, high = size * dice.uniform(0.4, 1.6), size * dice.uniform(0.6, 2.6)
     x, y = stage.x - cx, stage.y - foot + high / 2
-    wall = shapes.box(x, y, wide / 2, high / 2)
+    slim = dice.chance(0.25)  # a tower, a chimney, a lighthouse
+    wide, taper = wide * (1 - 0.7 * slim), 1 + (0.2 * dice.chance(0.2) + 0.3 * slim) * y / high
+    wall = shapes.box(x, y, wide / 2 * taper, high / 2)
     roof = torch.maximum(x.abs() * dice.uniform(0.3, 1.5) - (y + high * 0.5 + wide * 0.4), y + high * 0.45)
     wall = torch.minimum(wall, roof + 9 * (1 - dice.chance(0.4)))
-    pitch = wide / dice.uniform(3, 8)
-    pane = (((x / pitch) % 1 - 0.5).abs() < 0.28) & (((y / pitch) % 1 - 0.5).abs() < 0.3)
-    tone = 1 - dice.uniform(-0.6, 0.7) * pane.float() * dice.chance(0.7)
-    colour = stage.paint(dice.coins.choice((textures.GRID, textures.FRACTAL)), "stone", tilt=0.05) * tone[:, None]
-    return Layer(shapes.cover(wall, stage.columns), stage.fade(colour, near), near, motion.rest)
+    pitch, tall = wide / dice.uniform(2, 9), dice.uniform(0.7, 2)
+    pane = (((x / pitch) % 1 - 0.5).abs() < dice.uniform(0.15, 0.4)) & (((y / pitch / tall) % 1 - 0.5).abs() < 0.3)
+    glass = stage.haze * dice.uniform(0.2, 1.2)[:, None] + 0.15 * stage.paint(textures.FRACTAL, "sky", (1, 3))
+    shown = (pane.float() * dice.chance(0.75))[:, None]
+    kind = dice.coins.choice((textures.GRID, textures.FRACTAL, textures.CELLS))
+    colour = stage.paint(kind, "stone", tilt=0.05, photo=photographs.SOLID)
+    colour = mark(stage, band(stage, colour, x, y, size), x, y, size)
+    colour = colour + shown * (glass - colour)
+    tiled = (y < -high * 0.47).float()[:, None] * dice.chance(0.4)[:, None]
+    colour = colour + tiled * (stage.colour("wood") - colour)
+    return Layer(shapes.cover(wall, stage.columns), stage.fade(colour, near), near)
 
 
 def tree(stage: Stage, near: Tensor) -> Layer:
-    """Make a trunk and a crown; it bends from the root in the stage's wind."""
+    """Make a trunk, which stands, and a crown of leaves, which sways."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
-    high = size * dice.uniform(1.2, 2.4)
+    high = size * dice.uniform(1.2, 2.6)
     x, y = stage.x - cx, stage.y - foot
     trunk = torch.maximum(x.abs() - size * 0.05 * (1 - 0.5 * (-y / high)), torch.maximum(y, -y - high))
-    crown = shapes.blob(dice, x, (y + high * 0.75) * dice.uniform(0.6, 1.1), size * dice.uniform(0.3, 0.5), waves=9, rough=0.8)
-    crown = crown + 0.012 * ripple(dice, torch.atan2(y + high * 0.75, x + 1e-6), slowest=2, waves=12, fall=0.6) * size / 0.3
-    leaves = stage.paint(dice.coins.choice((textures.FOLIAGE, textures.LEAVES, textures.FRACTAL)), "leaf", (2, 6))
+    tall = (y + high * 0.75) * dice.uniform(0.5, 1.1)
+    crown = shapes.blob(dice, x, tall, size * dice.uniform(0.3, 0.6), waves=9, rough=0.8)
+    crown = torch.minimum(crown, shapes.blob(dice, x - size * dice.uniform(-0.3, 0.3), tall, size * 0.25, waves=9, rough=0.8))
+    fir = torch.maximum(x.abs() * dice.uniform(2.5, 5) - (y + high * 1.05), y + high * 0.15)
+    crown = crown + dice.chance(0.25) * (fir - crown)
+    crown = crown + size * dice.uniform(0.0, 0.16) * leaf_edge(stage, size)
+    leaves = stage.paint(dice.coins.choice(LEAFY), "leaf", (2, 6), photo=photographs.LEAF)
     wood = stage.colour("wood")
-    green = shapes.cover(crown, stage.columns)[:, None]
-    colour = stage.shade(wood + green * (leaves - wood), x, y + high * 0.75, size)
-    lift = (foot - stage.cell_y) / high
-    way = motion.sway(dice, lift, stage.wind, 1.5 * stage.cell_x / size, dice.uniform(0.3, 1))
-    return Layer(shapes.cover(torch.minimum(trunk, crown), stage.columns), stage.fade(colour, near), near, way)
+    green = shapes.cover(crown, stage.columns)
+    colour = stage.shade(wood + green[:, None] * (leaves - wood), x, y + high * 0.75, size)
+    sway = own.bend(-y / high, stage.wind, dice.uniform(0.3, 1), green)
+    return Layer(shapes.cover(torch.minimum(trunk, crown), stage.columns), stage.fade(colour, near), near, sway=sway)
 
 
-def grass(stage: Stage, near: Tensor) -> Layer:
-    """Make a strip of blades rooted at the bottom or on the ground; waves run through it."""
+def leaf_edge(stage: Stage, size: Tensor) -> Tensor:
+    """Return a rough texture that frays an outline into leaves, [B, H, W]."""
     dice = stage.dice
-    foot = stage.horizon + near * (BOTTOM - stage.horizon) if stage.grounded else BOTTOM * dice.uniform(0.6, 1.1)
-    high = (0.05 + 0.15 * near) * dice.uniform(0.6, 1.5)
-    blades = ripple(dice, stage.x, slowest=25, waves=5, fall=0.3) * dice.uniform(0.1, 0.5)
-    top = foot - high * (1 + blades + 0.3 * ripple(dice, stage.x, slowest=1, waves=5, fall=1))
-    inside = torch.maximum(top - stage.y, stage.y - foot - 0.6 * near)
-    u, v = stage.y * dice.uniform(2, 4), stage.x * dice.uniform(2, 5)
-    colour = stage.tint(stage.bank.sample(dice, textures.STREAKS, u + dice.uniform(), v + dice.uniform()), "leaf")
-    lift = (foot - stage.cell_y) / high
-    way = motion.sway(dice, lift, stage.wind, dice.uniform(3, 12) * stage.cell_x, dice.uniform(0.4, 1.2))
-    return Layer(shapes.cover(inside, stage.columns), stage.fade(colour, near), near, way)
+    zoom = dice.uniform(0.25, 0.9) / size
+    kind = dice.coins.choice((textures.FOLIAGE, textures.LEAVES))
+    return stage.bank.sample(dice, kind, stage.x * zoom + dice.uniform(), stage.y * zoom + dice.uniform())[:, 0]
 
 
-def draw_face(stage: Stage, skin_BCHW: Tensor, x: Tensor, y: Tensor, size: Tensor) -> Tensor:
-    """Draw eyes, brows and a mouth: they go where the head goes."""
-    dice = stage.dice
-    apart, open_, dark = size * dice.uniform(0.05, 0.09), size * dice.uniform(0.008, 0.025), stage.colour("wood") * 0.4
-    side = x.abs() - apart
-    eye = shapes.cover(shapes.ellipse(side, y, 1.6 * open_, open_), stage.columns)[:, None]
-    iris = shapes.cover(shapes.ellipse(side, y, 0.8 * open_, 0.8 * open_), stage.columns)[:, None]
-    brow = shapes.cover(shapes.box(side, y + 2.2 * open_, 1.8 * open_, 0.3 * open_), stage.columns)[:, None]
-    mouth = shapes.cover(shapes.ellipse(x, y - 0.11 * size, apart, 0.012 * size), stage.columns)[:, None]
-    skin_BCHW = skin_BCHW + eye * (0.95 - skin_BCHW)
-    skin_BCHW = skin_BCHW + torch.maximum(iris, 0.7 * brow) * (dark - skin_BCHW)
-    return skin_BCHW + 0.6 * mouth * (stage.colour("dusk") * 0.6 - skin_BCHW)
+def plant(stage: Stage, near: Tensor) -> Layer:
+    """Place a tree or flower cut out of a photograph; it bends from its root."""
+    layer = cut(stage, near, photographs.PLANT, 1.4)
+    if not stage.photographs.has(photographs.PLANT):
+        return tree(stage, near)
+    foot = stand_at(stage, near) if stage.grounded else BOTTOM
+    lift = 0.3 + (foot - stage.y).clamp(min=0) / (0.1 + 0.4 * near)
+    return Layer(layer.alpha_BHW, layer.colour_BCHW, near, sway=own.bend(lift, stage.wind, stage.dice.uniform(0.4, 1.2)))
 
 
-def figure(stage: Stage, near: Tensor) -> Layer:
-    """Make a head on shoulders or a standing body; it rocks a little about its foot, or walks."""
+def stems(stage: Stage, near: Tensor) -> Layer:
+    """Make flowers on thin stems, heads round, ragged or full of fine rays; they sway from the root."""
     dice = stage.dice
     cx, foot, size = place(stage, near)
-    size = size * dice.uniform(0.8, 2.0) * (1 + dice.chance(0.2) * dice.uniform(0.5, 2.5))
-    high = size * dice.uniform(1.0, 2.6)
-    x, y = stage.x - cx, stage.y - foot + high
-    head = shapes.ellipse(x, y - 0.02 * high, size * 0.17, size * 0.22)
-    body = shapes.box(x, y - size * 0.25 - high * 0.5, size * (0.28 + 0.1 * dice.uniform()), high * 0.5) - 0.04 * size
-    slope = x.abs() * dice.uniform(0.3, 0.8) - (y - size * 0.2)
-    body = torch.maximum(body, slope)
-    skin, cloth = stage.paint(textures.FRACTAL, "skin", (0.3, 1)), stage.paint(dice.coins.choice(SOLID), "any", (1, 4))
-    cloth = band(stage, cloth, x, y - 0.5 * size, size)
-    hair = stage.colour("wood") * 0.6
-    skin = draw_face(stage, skin, x - size * dice.uniform(-0.04, 0.04), y, size)
-    face = shapes.cover(head, stage.columns)[:, None]
-    hairy = shapes.cover(y - size * dice.uniform(-0.18, 0.0), stage.columns, 6)[:, None]
-    colour = stage.shade(cloth + face * (skin + hairy * (hair - skin) - cloth), x, y - 0.5 * size, size)
-    at = (stage.cell_x, stage.cell_y)
-    rock = motion.swing(dice, *at, (cx, foot), high, dice.uniform(0.05, 0.4))
-    walk = motion.glide(dice, dice.sign() * dice.uniform(0.4, 1.5), dice.normal(0.05))
-    alpha = shapes.cover(torch.minimum(head, body), stage.columns)
-    return Layer(alpha, stage.fade(colour, near), near, choose(dice.chance(0.75), rock, walk))
-
-
-def flag(stage: Stage, near: Tensor) -> Layer:
-    """Make a cloth held along one side; waves run out to its free end."""
-    dice = stage.dice
-    cx, foot, size = place(stage, near)
-    side, high = dice.sign(), size * dice.uniform(1.0, 2.0)
-    x, y = (stage.x - cx) * side, stage.y - foot + high
-    cloth = shapes.box(x - size * 0.35, y - size * 0.2 - 0.02 * (x * 30).sin() * size, size * 0.35, size * 0.2)
-    pole = torch.maximum(x.abs() - 0.02 * size, (y - high / 2).abs() - high / 2)
-    colour = stage.paint(dice.coins.choice((textures.GRID, textures.FRACTAL)), "any", (1, 3))
-    out = (stage.cell_x - cx) * side / (0.7 * size)
-    phase = -dice.uniform(3, 7) * out
-    up = torch.full_like(size, torch.pi / 2)
-    way = motion.sway(dice, out, up, phase, dice.uniform(0.5, 1.2))
-    return Layer(shapes.cover(torch.minimum(cloth, pole), stage.columns), stage.fade(colour, near), near, way)
-
-
-def lamp(stage: Stage, near: Tensor) -> Layer:
-    """Make something on a cord from above; it swings about its nail, rigidly."""
-    dice = stage.dice
-    cx, size = stage.across(0.45), (0.08 + 0.15 * near) * dice.uniform(0.7, 1.4)
-    nail, low = torch.full_like(size, -BOTTOM), dice.uniform(-0.2, 0.1)
-    x, y = stage.x - cx, stage.y - low
-    cord = torch.maximum(x.abs() - 0.003, y)
-    whole = torch.minimum(cord, outline(stage, x, y, size))
-    colour = stage.shade(band(stage, stage.paint(dice.coins.choice(SOLID), "any", (0.7, 3)), x, y, size), x, y, size)
-    way = motion.swing(dice, stage.cell_x, stage.cell_y, (cx, nail), low - nail, dice.uniform(0.5, 1.2))
-    return Layer(shapes.cover(whole, stage.columns), colour, near, way)
+    foot, alpha, wood = torch.maximum(foot, 0 * foot + 0.6 * BOTTOM), None, stage.colour("leaf")
+    colour = wood.expand(-1, -1, *stage.size)
+    for _ in range(dice.coins.randint(1, 5)):
+        high, head = size * dice.uniform(1, 3), size * dice.log_uniform(0.06, 0.4)
+        at_x, curve = cx + dice.uniform(-0.25, 0.25), dice.uniform(-0.6, 0.6)
+        x, y = stage.x - at_x, stage.y - foot
+        up = (-y / high).clamp(0, 1)
+        stem = torch.maximum((x - curve * high * up**2).abs() - size * dice.uniform(0.006, 0.03), torch.maximum(y, -high - y))
+        hx, hy = x - curve * high, y + high
+        angle = torch.atan2(hy, hx + 1e-6)
+        rays = dice.coins.choice((3, 5, 8, 24, 40)) + dice.index(4)[:, None, None].float()
+        bloom = (hx**2 + hy**2).sqrt() - head * (1 + dice.uniform(0.05, 0.5) * (rays * angle).cos())
+        pale = dice.chance(0.35)[:, None]
+        petals = stage.colour("any") * (1 - pale) + stage.colour("cloud") * pale
+        petals = stage.shade(petals + 0.1 * stage.paint(textures.FRACTAL, "any"), hx, hy, head)
+        heart = shapes.cover(shapes.ellipse(hx, hy, head * 0.35, head * 0.35), stage.columns)[:, None]
+        petals = petals + heart * dice.chance(0.6)[:, None] * (stage.colour("any") - petals)
+        there = shapes.cover(bloom, stage.columns, dice.log_uniform(1, 12)) * dice.uniform(0.6, 1)
+        colour = colour + there[:, None] * (petals - colour)
+        shown = torch.maximum(there, shapes.cover(stem, stage.columns)) * dice.chance(0.8)
+        alpha = shown if alpha is None else torch.maximum(alpha, shown)
+    sway = own.bend((foot - stage.y) / (2 * size), stage.wind, dice.uniform(0.5, 1.2))
+    assert alpha is not None
+    return Layer(alpha, stage.fade(colour, near), near, sway=sway)
