@@ -27,9 +27,10 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "src")]
 
+from unstill.engine.motion import MotionEngine  # noqa: E402
+
 from unstill.artifacts import Plan  # noqa: E402
 from unstill.engine.fast_unet import FastUNet  # noqa: E402
-from unstill.engine.motion import MotionEngine  # noqa: E402
 from unstill.generate import foresee, generate  # noqa: E402
 from unstill.model.config import UNetConfig  # noqa: E402
 from unstill.model.unet import UNet  # noqa: E402

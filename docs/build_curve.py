@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unstill.artifacts import ModelFiles
-from unstill.catalog.calibration import Curve, find_curve
+from unstill.calibration import Curve, find_curve
 
 PLACE = Path(__file__).parent / "pictures" / "calibration.svg"
 WIDE, HIGH, LEFT, BOTTOM, TOP_PX = 720, 360, 60, 50, 7.0  # the last in pixels a frame

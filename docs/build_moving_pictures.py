@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from unstill.model.field import unpack
 
 from unstill import animate
-from unstill.engine import Keep
 from unstill.generate import Sampling, foresee, ignore
-from unstill.model.field import unpack
+from unstill.models import Keep
 from unstill.request import Request
 from unstill.values import Size
 

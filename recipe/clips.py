@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from unstill.model.field import WORDS, speed_of
 
 from unstill import Clip, animate
-from unstill.engine import Keep
 from unstill.measure.flow import measure_length, shrink, track
 from unstill.measure.motion import SEEN, fit_camera, name_camera
 from unstill.measure.steady import measure_bands, measure_flicker, measure_sharpness
-from unstill.model.field import WORDS, speed_of
+from unstill.models import Keep
 
 MOTIONS = (20, 40, 80, 127, 180)
 

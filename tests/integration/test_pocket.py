@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from unstill.model.field import FieldConfig, load_field_network, motion_of, pack, speed_of, unpack
 
 from unstill import Request, animate
 from unstill.catalog.bundled import FOLDER, hash_weights
 from unstill.catalog.find import find_model
-from unstill.engine import Keep
 from unstill.errors import ModelMissing, RequestError, WeightsError
 from unstill.measure.flow import shrink, track
 from unstill.measure.motion import fit_camera, measure_motion_px
 from unstill.memory.machine import Machine
-from unstill.model.field import FieldConfig, load_field_network, motion_of, pack, speed_of, unpack
+from unstill.models import Keep
 from unstill.plan import choose_model
 from unstill.request import PRESETS
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from unstill.models.pocket.drag import Arrow, find_thing
-from unstill.models.pocket.field import SceneField, speed_of
+from unstill.models.pocket.field import SceneField
 from unstill.models.pocket.fill import fill_behind
 from unstill.models.pocket.grids import box, grow, pull_push, resize
 from unstill.models.pocket.layers import part_layers
 from unstill.models.pocket.nearness import refine_nearness
 from unstill.models.pocket.renderer import Wish, render_clip
+from unstill.models.pocket.speeds import speed_of
 
 ROWS, COLUMNS = 144, 256
 BOX = (slice(48, 112), slice(100, 160))

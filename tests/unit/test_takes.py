@@ -1,4 +1,4 @@
-"""takes.py and catalog/calibration.py: what is tried next, which clip is given, and curves that are read and refused."""
+"""takes.py and calibration.py: what is tried next, which clip is given, and curves that are read and refused."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unstill.artifacts import Clip, Measures, ModelFiles, Plan, Report, Rung, Verdict
-from unstill.catalog.calibration import Curve, Point, find_curve, place_of, read_curve
+from unstill.calibration import Curve, Point, find_curve, place_of, read_curve
 from unstill.errors import ModelError, RequestError
 from unstill.measure.verdicts import judge
 from unstill.request import Request, settle

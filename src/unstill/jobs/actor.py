@@ -20,7 +20,7 @@ from unstill.jobs.processors import choose_waiting
 from unstill.jobs.worker import KEEP_EVERY_S
 
 if TYPE_CHECKING:
-    from unstill.engine import Keep
+    from unstill.models import Keep
 
 RUNS = "jobs"  # beside the runs of the command line, which are somebody's own
 
@@ -54,8 +54,8 @@ class JobActor:
             self._name = ""
 
     def _make(self, knobs: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
-        from unstill.engine import Keep
         from unstill.generate import generate
+        from unstill.models import Keep
         from unstill.runs import Runs, find_root
 
         request = read_request(knobs, self._device)

@@ -24,6 +24,7 @@ TILE_PX = 192  # the longest side of a frame on the sheet
 MOST_TILES = 48  # frames on a sheet; of longer clips they are spread evenly
 ACROSS = 8
 QUALITY = 82
+PREVIEW_FRAMES, PREVIEW_MS = 6, 160
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,21 @@ def encode(image: Image.Image, kind: str) -> bytes:
 
 
 def draw_preview(small: Pixels, longest_px: int = THUMBNAIL_PX) -> bytes:
-    """Draw the middle frame of what a step shows, one pixel a cell, large enough to be looked at."""
-    image = Image.fromarray(small[len(small) // 2])
-    scale = longest_px / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return encode(image.resize(size, Image.Resampling.BICUBIC), "JPEG")
+    """Draw a few frames of what a step shows as an animation, there and back, large enough to be looked at."""
+    scale = longest_px / max(small.shape[1:3])
+    size = (max(1, round(small.shape[2] * scale)), max(1, round(small.shape[1] * scale)))
+    picked = small[np.linspace(0, len(small) - 1, min(len(small), PREVIEW_FRAMES)).round().astype(int)]
+    frames = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in picked]
+    out = io.BytesIO()
+    there_and_back = [*frames, *frames[-2:0:-1]]
+    there_and_back[0].save(
+        out,
+        "WEBP",
+        save_all=True,
+        append_images=there_and_back[1:],
+        duration=PREVIEW_MS,
+        loop=0,
+        quality=QUALITY - 20,
+        method=0,
+    )
+    return out.getvalue()

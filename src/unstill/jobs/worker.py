@@ -30,7 +30,7 @@ from unstill.jobs.records import Job, Output
 from unstill.jobs.store import LEASE_S, Store
 
 if TYPE_CHECKING:
-    from unstill.engine import Keep
+    from unstill.models import Keep
 
 KEEP_EVERY_S = 5.0  # between two steps that are kept to go on from
 SHOW_EVERY_S = 0.5  # between two previews
@@ -168,9 +168,9 @@ class Worker:
 
     def make(self, job: Job, hearing: Hearing) -> Output:
         """Make the clip and write it under a name of its own."""
-        from unstill.engine import Keep  # torch, in this process alone
         from unstill.generate import generate
         from unstill.jobs.stills import keep_stills
+        from unstill.models import Keep  # torch, in this process alone
         from unstill.runs import Runs
 
         request = read_request(job.knobs, self.device)
