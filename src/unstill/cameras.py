@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from unstill.values import show
+
 WORDS = (
     "still", "push", "pull", "left", "right", "up", "down", "orbit", "roll", "zoom", "dolly-zoom", "arc", "handheld",
 )  # fmt: skip
@@ -24,13 +26,13 @@ def _read_part(text: str) -> tuple[str, float]:
     """Read one word and its percent, which is 100 if left out."""
     word, _, percent = text.strip().lower().partition(" ")
     if word not in WORDS:
-        raise ValueError(f'must be one of {", ".join((AUTO, *WORDS))}, or several as in "push 60%, left 40%", not {text!r}')
+        raise ValueError(f'must be one of {", ".join((AUTO, *WORDS))}, or several as in "push 60%, left 40%", not {show(text)}')
     try:
         share = float(percent.strip().removesuffix("%") or 100)
     except ValueError:
-        raise ValueError(f"takes a percentage after {word}, not {percent.strip()!r}") from None
+        raise ValueError(f"takes a percentage after {word}, not {show(percent.strip())}") from None
     if not (0 < share < math.inf):
-        raise ValueError(f"takes a percentage over 0 after {word}, not {percent.strip()!r}")
+        raise ValueError(f"takes a percentage over 0 after {word}, not {show(percent.strip())}")
     return word, share
 
 

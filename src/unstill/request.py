@@ -192,7 +192,8 @@ class Request:
         "1–240",
     )
     loop: str = _knob(
-        "none", _read_loop, "How the end meets the beginning: played backward, faded into it, or (not for SVD) filmed so that it meets.", "file", " | ".join(LOOPS),
+        "none", _read_loop, "How the end meets the beginning: played backward, faded into it, or seamless (not for SVD).", "file",
+        " | ".join(LOOPS),
         aliases=("ping_pong",), choices=LOOPS,
     )  # fmt: skip
     plays: int = _knob(0, values.whole(0, 65535), "How often a GIF, WebP or APNG plays; 0 is for ever.", "file", "0–65535")

@@ -89,6 +89,7 @@ class PocketEngine:
         mean_KCHW = None
 
         def draw(denoised_FCHW: Tensor) -> NDArray[np.uint8]:
+            """Render a few small frames."""
             nonlocal mean_KCHW
             mean_KCHW = self.find_mean(picture_BCHW) if mean_KCHW is None else mean_KCHW
             rendered = render(small_CHW, mean_KCHW, denoised_FCHW, plan, PREVIEW_FRAMES)
