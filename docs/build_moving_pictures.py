@@ -36,9 +36,8 @@ def make_clips() -> list[list[Image.Image]]:
 
 def draw_moving(clips: list[list[Image.Image]]) -> None:
     """Play all clips side by side, there and back."""
-    there = [
-        lay_out([clip[number].resize(TILE, Image.Resampling.LANCZOS) for clip in clips]) for number in range(len(clips[0]))
-    ]
+    small = [[frame.resize(TILE, Image.Resampling.LANCZOS) for frame in clip] for clip in clips]
+    there = [lay_out(list(tiles)) for tiles in zip(*small, strict=True)]
     frames = [*there, *there[-2:0:-1]]
     frames[0].save(
         OUT / "moving.webp", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, quality=62, method=6

@@ -192,7 +192,7 @@ class Request:
         "1–240",
     )
     loop: str = _knob(
-        "none", _read_loop, "How the end meets the beginning: played backward, faded into it, or seamless (not for SVD).", "file",
+        "none", _read_loop, "How the end meets the start: played backward, faded into it, or seamless (not for SVD).", "file",
         " | ".join(LOOPS),
         aliases=("ping_pong",), choices=LOOPS,
     )  # fmt: skip
