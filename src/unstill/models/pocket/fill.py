@@ -42,11 +42,11 @@ def fill_behind(
     whole_HW = (share_HW > 0.999).float()
     guide_CHW = small_CHW if near_HW is None else torch.cat([small_CHW, DEPTH * near_HW[None]])
     shift_2HW, valid_HW = choose_shifts(guide_CHW, whole_HW, sideways)
-    copied_CHW = fetch_cells(small_CHW, shift_2HW)
+    copied_CHW = fetch_cells(small_CHW, shift_2HW) * valid_HW  # where nothing can be copied, colours are continued
     smooth_CHW = pull_push(small_CHW, whole_HW)
     correction_CHW = fit_colours(smooth_CHW, copied_CHW, shift_2HW, whole_HW, valid_HW)
     place_N = ((needed_HW > 0) & (known_HW == 0)).flatten().nonzero()[:, 0]
-    copy_CN = fetch_pixels(picture_CHW, shift_2HW, place_N)
+    copy_CN = fetch_pixels(picture_CHW, shift_2HW, valid_HW, place_N)
     large_CN = resize(correction_CHW, known_HW.shape).flatten(1)[:, place_N]
     filled_CHW = picture_CHW.clone()
     filled_CHW.flatten(1)[:, place_N] = (copy_CN + large_CN).clamp(0, 1)
@@ -112,7 +112,7 @@ def fetch_cells(small_CHW: Tensor, shift_2HW: Tensor) -> Tensor:
     return small_CHW.flatten(1)[:, (down * columns + right).flatten()].view_as(small_CHW)
 
 
-def fetch_pixels(picture_CHW: Tensor, shift_2HW: Tensor, place_N: Tensor) -> Tensor:
+def fetch_pixels(picture_CHW: Tensor, shift_2HW: Tensor, valid_HW: Tensor, place_N: Tensor) -> Tensor:
     """Return the pixels to which the shifts of the four nearest cells lead, blended: one shift is copied as it is."""
     rows, columns = picture_CHW.shape[-2:]
     y, x = place_N // columns, place_N % columns
@@ -122,7 +122,8 @@ def fetch_pixels(picture_CHW: Tensor, shift_2HW: Tensor, place_N: Tensor) -> Ten
         for beside in (0, 1):
             row, column = cell_y.floor().long() + below, cell_x.floor().long() + beside
             share = (1 - (cell_y - row).abs()) * (1 - (cell_x - column).abs())
-            shift_2N = shift_2HW[:, row.clamp(0, shift_2HW.shape[1] - 1), column.clamp(0, shift_2HW.shape[2] - 1)] * CELL
+            row, column = row.clamp(0, valid_HW.shape[0] - 1), column.clamp(0, valid_HW.shape[1] - 1)
+            shift_2N, share = shift_2HW[:, row, column] * CELL, share * valid_HW[row, column]
             right, down = (x + shift_2N[0]).clamp(0, columns - 1), (y + shift_2N[1]).clamp(0, rows - 1)
             total_CN += share * picture_CHW.flatten(1)[:, down * columns + right]
     return total_CN

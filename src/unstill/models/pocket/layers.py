@@ -11,7 +11,7 @@ from unstill.models.pocket.fill import fill_behind
 from unstill.models.pocket.grids import box, grow, pull_push, resize, shrink, smooth, solve_smooth
 from unstill.models.pocket.matte import OUTWARD, trace_edge
 
-JUMP = 0.08  # of the whole depth: a smaller step belongs to the same surface
+JUMP = 0.12  # of the whole depth: a smaller step belongs to the same surface
 STEEP = 0.55  # a jump takes this share of what depth changes in a wider neighbourhood; an even slope a fifth
 LEAST_EDGE = 0.2  # of the picture's height: layers are parted where jumps add up to at least so long an edge
 SPREAD = 6  # cells of a quarter of the picture over which the heights of jumps are averaged
