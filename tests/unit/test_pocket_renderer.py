@@ -10,6 +10,7 @@ from unstill.models.pocket.field import SceneField
 from unstill.models.pocket.fill import fill_behind
 from unstill.models.pocket.grids import box, grow, pull_push, resize
 from unstill.models.pocket.layers import part_layers
+from unstill.models.pocket.matte import trace_edge
 from unstill.models.pocket.nearness import refine_nearness
 from unstill.models.pocket.renderer import Wish, render_clip
 from unstill.models.pocket.speeds import speed_of
@@ -147,10 +148,34 @@ def test_fills_continue_colours_and_leave_what_is_known() -> None:
     picture = torch.linspace(0, 1, COLUMNS).expand(3, ROWS, -1).contiguous()
     known = torch.ones(ROWS, COLUMNS)
     known[40:80, 100:140] = 0
-    for sideways in (1, 4):
-        filled = fill_behind(picture * known, known, sideways)
+    for sideways in (False, True):
+        filled = fill_behind(picture * known, known, sideways=sideways)
         assert torch.equal(filled * known, picture * known)
         assert (filled - picture).abs().max() < 0.12
+
+
+def test_fills_have_texture_and_continue_lines() -> None:
+    """A gap over a horizon: fine texture below, plain above."""
+    picture = torch.full((3, ROWS, COLUMNS), 0.8)
+    picture[:, 72:] = 0.3 + 0.1 * torch.randn(3, ROWS - 72, COLUMNS, generator=torch.Generator().manual_seed(2))
+    known = torch.ones(ROWS, COLUMNS)
+    known[48:96, 112:144] = 0
+    filled = fill_behind(picture * known, known)
+    assert filled[:, 78:96, 112:144].std() > 0.06
+    assert (filled[:, 48:68, 112:144] - 0.8).abs().mean() < 0.04
+    assert (filled[:, 64:72, 112:144].mean() - filled[:, 74:80, 112:144].mean()) > 0.35
+
+
+def test_mattes_find_the_edge_of_the_picture_and_have_no_specks() -> None:
+    picture = paint() + 0.05 * torch.randn(3, ROWS, COLUMNS, generator=torch.Generator().manual_seed(3))
+    rough = torch.zeros(ROWS // 4, COLUMNS // 4)
+    rough[13:27, 26:39] = 1  # too small by 4 pixels on every side
+    wanted = torch.zeros(ROWS, COLUMNS)
+    wanted[BOX] = 1
+    error = (trace_edge(picture, rough) - wanted).abs()
+    assert error.mean() < 0.01  # of 0.025
+    assert error[54:106, 106:154].max() < 0.2
+    assert error[:, :92].max() < 0.1
 
 
 def test_boxes_and_growth_are_what_windows_give() -> None:

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from unstill.models.pocket.fill import fill_behind
 from unstill.models.pocket.grids import grow, lay_places, resize, shrink
-from unstill.models.pocket.layers import RIM, Layer, follow_colours, unmix
+from unstill.models.pocket.layers import RIM, Layer, unmix
+from unstill.models.pocket.matte import trace_edge
 
 REACHES = (0.08, 0.12, 0.16, 0.26, 0.4)  # widths: the sizes of things that are tried, the smallest first
 SEED = 0.025  # widths around an arrow's beginning in which the thing is looked for
 NOISE = 0.025  # colour difference that is always there
-SIDEWAYS = 4  # times as much what lies left and right of a thing goes on behind it as what lies above and below
 ROUNDS = 8  # by which a thing grows along its edge, a few cells each
 UNLIKE, THIN = 0.55, 0.5  # from here on a pixel is unlike its surroundings, 0 to 1; and close to the thing
 
@@ -36,11 +36,11 @@ def cut_things(picture_CHW: Tensor, nearness_HW: Tensor, arrows: tuple[Arrow, ..
     cells = (-(-rows // 8), -(-columns // 8))
     for arrow in arrows:
         inside_HW = find_thing(picture_CHW, arrow)
-        alpha_HW = follow_colours(picture_CHW, inside_HW)
+        alpha_HW = trace_edge(picture_CHW, inside_HW)
         reach_HW = resize(grow(inside_HW, 2)[None], (rows, columns))[0] > 0.5
         alpha_HW = alpha_HW * reach_HW
         covers_HW = grow((alpha_HW > 0.03).float(), 2 * RIM)
-        rest_CHW = fill_behind(rest_CHW, 1 - covers_HW, SIDEWAYS)
+        rest_CHW = fill_behind(rest_CHW, 1 - covers_HW, sideways=True)
         near = float((nearness_HW * inside_HW).sum() / inside_HW.sum().clamp(min=1))
         flat_HW = torch.full(cells, near)
         things.append(unmix(Layer(picture_CHW, alpha_HW, flat_HW, flat_HW), Layer(rest_CHW, None, flat_HW, flat_HW)))
@@ -78,7 +78,7 @@ def find_thing(picture_CHW: Tensor, arrow: Arrow) -> Tensor:
 def complete(thing_HW: Tensor, guide_CHW: Tensor) -> Tensor:
     """Let a thing grow and shrink along its edge by what its colours and those around it say."""
     for _ in range(ROUNDS):
-        likely_HW = (follow_colours(guide_CHW, thing_HW) > 0.5).float()
+        likely_HW = (trace_edge(guide_CHW, thing_HW) > 0.5).float()
         thing_HW = flood(thing_HW * likely_HW, likely_HW)
     return thing_HW
 
