@@ -74,10 +74,11 @@ class PocketEngine:
         velocity: Tensor = self.network.unet(x_BFCHW, time, context_BND, added_ids_BI)
         return velocity
 
+    @torch.no_grad()
     def find_mean(self, picture_BCHW: Tensor) -> Tensor:
         """Return the mean of all fields that fit the picture, [KEYS, C, H, W]: what one step from nothing gives."""
         seen_BCHW, whole_BD = self._look(picture_BCHW * 2 - 1)
-        denoise = Denoiser(self._run, bind(whole_BD[:, None], seen_BCHW), torch.ones(KEYS))
+        denoise = Denoiser(self.network.unet, bind(whole_BD[:, None], seen_BCHW), torch.ones(KEYS))
         nothing = torch.zeros(1, KEYS, self.network.config.latent_channels, *seen_BCHW.shape[-2:], device=self.device)
         return denoise(nothing, torch.tensor(SIGMA_MAX))[0]
 
