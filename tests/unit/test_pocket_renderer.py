@@ -135,13 +135,26 @@ def test_swaying_differs_by_seed() -> None:
 def test_an_arrow_moves_the_whole_thing_and_leaves_no_ghost() -> None:
     picture = paint()
     arrow = Arrow(0.5, 0.55, 0.25, 0.0)
-    thing = find_thing(picture, arrow)
+    thing = find_thing(picture, refine_nearness(find_depth().nearness_HW, picture), arrow)
     assert thing[13:27, 26:39].mean() > 0.95
     assert thing.mean() < 0.15
     last = render_clip(picture, find_depth(), Wish(5, "still", 2.0, arrows=(arrow,))).drawing.draw(1.0)
     red = last[0] - last[2] > 0.2
     assert not bool(red[:, 96:158].any())
     assert red[52:108, 168:220].float().mean() > 0.95
+
+
+def test_things_are_found_whole_by_their_colours_alone() -> None:
+    """A boat: sails and hull of different colours, a gap between them, and no depth."""
+    picture = paint()
+    picture[:, BOX[0], BOX[1]] = picture[:, BOX[0], :60]
+    picture[:, 56:84, 110:140], picture[:, 88:96, 104:146] = 0.9, 0.1
+    thing = find_thing(picture, torch.zeros(ROWS // 4, COLUMNS // 4), Arrow(0.48, 0.5, 0.1, 0))
+    wanted = torch.zeros(ROWS // 4, COLUMNS // 4)
+    wanted[14:24, 27:36] = 1
+    assert thing[14:21, 28:35].mean() > 0.95
+    assert thing[22:24, 27:36].mean() > 0.95
+    assert (thing * (1 - grow(wanted, 1))).sum() == 0
 
 
 def test_fills_continue_colours_and_leave_what_is_known() -> None:

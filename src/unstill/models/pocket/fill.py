@@ -19,6 +19,7 @@ REACHES, TURNS = (5, 9, 14, 20, 28), 12  # cells: the shifts that are tried, in 
 RING = 4  # cells around a gap that a copy has to agree with
 DEPTH = 0.5  # how much nearness counts beside colours
 UNKNOWN = 1.0  # what a shift costs that leads to what is not known
+SIDEWAYS = (6, 10, 15, 20, 26, 33, 41)  # cells to the left and right, where only these are tried
 FAR = 2e-5  # what each cell of its length costs
 UPWARD = 4e-4  # what each cell that a shift leads up or down costs where sides are preferred
 ROUNDS = 40
@@ -55,7 +56,7 @@ def fill_behind(
 
 def choose_shifts(guide_CHW: Tensor, whole_HW: Tensor, sideways: bool) -> tuple[Tensor, Tensor]:
     """Return for each cell the shift, right and down in cells, to what is copied there, and 1 where that is known."""
-    shifts = list_shifts()
+    shifts = list_shifts(sideways)
     ring_HW = whole_HW * grow(1 - whole_HW, RING)
     costs, known = [], []
     for right, down in shifts:
@@ -72,8 +73,10 @@ def choose_shifts(guide_CHW: Tensor, whole_HW: Tensor, sideways: bool) -> tuple[
     return table_S2[best_HW].permute(2, 0, 1), known_SHW.gather(0, best_HW[None])[0]
 
 
-def list_shifts() -> list[tuple[int, int]]:
+def list_shifts(sideways: bool) -> list[tuple[int, int]]:
     """Return the shifts that are tried, right and down in cells."""
+    if sideways:
+        return [(side * right, down) for right in SIDEWAYS for side in (-1, 1) for down in (-3, -1, 0, 1, 3)]
     angles = [2 * math.pi * turn / TURNS for turn in range(TURNS)]
     return [(round(reach * math.cos(angle)), round(reach * math.sin(angle))) for reach in REACHES for angle in angles]
 

@@ -28,7 +28,8 @@ def trace_edge(picture_CHW: Tensor, inside_HW: Tensor) -> Tensor:
     half = (-(-rows // 2), -(-columns // 2))
     guide_CHW = resize(picture_CHW, half, "area")
     inner_HW, outer_HW = shrink(inside_HW, INWARD), 1 - grow(inside_HW, OUTWARD)
-    front, back = describe_colours(guide_CHW, inner_HW), describe_colours(guide_CHW, outer_HW)
+    thin_HW = inside_HW * (1 - grow(inner_HW, INWARD + 1))
+    front, back = describe_colours(guide_CHW, torch.maximum(inner_HW, thin_HW)), describe_colours(guide_CHW, outer_HW)
     maps = resize(torch.cat([front, back, inside_HW[None], (inner_HW + outer_HW)[None]]), half)
     likely_HW = compare_colours(guide_CHW, maps[:4], maps[4:8])
     rough_HW, sure_HW = maps[8], (maps[9] > 0.99).float()
@@ -57,7 +58,8 @@ def describe_colours(picture_CHW: Tensor, known_HW: Tensor) -> Tensor:
     mean_CHW = smooth(small_CHW * known_HW, COLOURS) / share_HW
     square_CHW = smooth(small_CHW.square() * known_HW, COLOURS) / share_HW
     spread_HW = (square_CHW - mean_CHW.square()).mean(0, keepdim=True).clamp(min=0) + NOISE
-    return pull_push(torch.cat([mean_CHW, spread_HW]), (share_HW[0] > 0.02).float())
+    found_CHW = pull_push(torch.cat([mean_CHW, spread_HW]), (share_HW[0] > 0.02).float())
+    return torch.cat([found_CHW[:3], found_CHW[3:].clamp(min=NOISE)])
 
 
 def take_detail(picture_CHW: Tensor, guide_CHW: Tensor, matte_HW: Tensor) -> Tensor:
