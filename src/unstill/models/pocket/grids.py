@@ -17,10 +17,10 @@ def lay_places(size: Sequence[int], aspect: float, device: torch.device) -> Tens
     return torch.stack([x[None].expand(rows, -1), y[:, None].expand(-1, columns)])
 
 
-def look_up(image_CHW: Tensor, place_CHW: Tensor, aspect: float, mode: str = "bilinear") -> Tensor:
-    """Sample an image at places; beyond its border it continues with its border."""
+def look_up(image_CHW: Tensor, place_CHW: Tensor, aspect: float, mode: str = "bilinear", beyond: str = "border") -> Tensor:
+    """Sample an image at places; beyond its border it continues with its border, or is mirrored ("reflection")."""
     grid_HWC = torch.stack([place_CHW[0] * 2, place_CHW[1] * (2 / aspect)], dim=-1)
-    taken: Tensor = F.grid_sample(image_CHW[None], grid_HWC[None], mode=mode, padding_mode="border", align_corners=False)[0]
+    taken: Tensor = F.grid_sample(image_CHW[None], grid_HWC[None], mode=mode, padding_mode=beyond, align_corners=False)[0]
     return taken
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unstill.artifacts import View
+from unstill.models.pocket.ambient import settle_motion
 from unstill.models.pocket.camera import ease, read_camera
 from unstill.models.pocket.drag import Arrow, cut_things
 from unstill.models.pocket.field import SceneField, px_per_width
@@ -77,7 +78,8 @@ def render_clip(picture_CHW: Tensor, field: SceneField, wish: Wish) -> Rendered:
     layers = [whole_layer(rest_CHW, nearness_HW)] if path.is_flat else part_layers(rest_CHW, nearness_HW)
     coarse_HW = resize(nearness_HW[None], layers[0].nearness_HW.shape, "area")[0]
     planned = plan_path(path, layers, coarse_HW, aspect, way, wish.loop)
-    motion = read_scene_motion(field, coarse_HW.shape, aspect, wish.scene * way, wish.loop, wish.seed)
+    moving = settle_motion(field, picture_CHW, nearness_HW)
+    motion = read_scene_motion(moving, coarse_HW.shape, aspect, wish.scene * way, wish.loop, wish.seed)
     moved = [Moved(thing, arrow.dx, arrow.dy * aspect) for thing, arrow in zip(things, wish.arrows, strict=True)]
     drawing = Drawing(picture_CHW, [*(Moved(layer) for layer in layers), *moved], planned.path, planned.view, motion)
     moments = (number / (wish.frames if wish.loop else last) for number in range(wish.frames))
@@ -147,7 +149,7 @@ class Drawing:
     def _take(self, image_CHW: Tensor, place_CHW: Tensor, mode: str = "bicubic") -> Tensor:
         # The offset is enlarged, not the place: at the border it continues level.
         offset_CHW = resize(place_CHW - self.coarse_CHW, self.size)
-        return look_up(image_CHW, self.full_CHW + offset_CHW, self.aspect, mode)
+        return look_up(image_CHW, self.full_CHW + offset_CHW, self.aspect, mode, "reflection")
 
 
 def keep_sharp(frame_CHW: Tensor, place_CHW: Tensor, size: tuple[int, int]) -> Tensor:
