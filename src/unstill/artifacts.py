@@ -297,6 +297,7 @@ class Progress:
     done: int
     total: int
     step: Step | None = None  # while sampling
+    frame: torch.Tensor | None = None  # [C, H, W] in 0–1: the last one that was decoded
     of: str = ""  # which of several clips this is about
 
 

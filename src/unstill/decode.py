@@ -15,7 +15,7 @@ def decode(plan: Plan, image: PreparedImage, latents: Latents, engine: Engine, w
     for pixels in film.parts:
         decoded.append((pixels * 0.5 + 0.5).clamp(0, 1)[..., _rows(image.content), _columns(image.content)])
         done += len(pixels)
-        watch(Progress("decode", done, plan.frames))
+        watch(Progress("decode", done, plan.frames, frame=decoded[-1][-1]))
     return Frames(torch.cat(decoded), film.view, film.notes, _keep_content(film.draw, image.content))
 
 

@@ -83,11 +83,10 @@ class JobActor:
 
     def _watch(self, progress: Progress) -> None:
         self._at = Progress(progress.stage, progress.done, progress.total, of=progress.of)
-        if progress.step is not None and self._wants_preview:
-            from unstill.jobs.stills import draw_preview
-            from unstill.sample import preview
+        if self._wants_preview and (progress.step is not None or progress.frame is not None):
+            from unstill.jobs.stills import draw_progress
 
             self._wants_preview = False
-            self._preview = progress.step.number, draw_preview(preview(progress.step))
+            self._preview = draw_progress(progress)
         if self._left == self._name:
             raise Cancelled("Stopped")

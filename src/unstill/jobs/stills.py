@@ -17,7 +17,7 @@ from unstill.formats.frames import walk_frames
 from unstill.jobs.files import first_word, write_through
 
 if TYPE_CHECKING:
-    from unstill.artifacts import Pixels
+    from unstill.artifacts import Pixels, Progress
 
 THUMBNAIL_PX = 480  # the longest side; twice what a list shows, for dense screens
 TILE_PX = 192  # the longest side of a frame on the sheet
@@ -25,6 +25,7 @@ MOST_TILES = 48  # frames on a sheet; of longer clips they are spread evenly
 ACROSS = 8
 QUALITY = 82
 PREVIEW_FRAMES, PREVIEW_MS = 6, 160
+AFTER_STEPS = 1000  # more than any clip has steps
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,17 @@ def encode(image: Image.Image, kind: str) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **({"quality": QUALITY} if kind == "JPEG" else {"compress_level": 6}))
     return out.getvalue()
+
+
+def draw_progress(progress: Progress) -> tuple[int, bytes]:
+    """Draw what a step shows, or the frame that was just decoded; return a number that rises with it too."""
+    if progress.frame is not None:
+        frame: Pixels = (progress.frame * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return AFTER_STEPS + progress.done, draw_preview(frame[None])
+    from unstill.sample import preview  # torch, which a process that makes clips has
+
+    assert progress.step is not None
+    return progress.step.number, draw_preview(preview(progress.step))
 
 
 def draw_preview(small: Pixels, longest_px: int = THUMBNAIL_PX) -> bytes:

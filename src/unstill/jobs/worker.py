@@ -195,12 +195,11 @@ class Hearing:
     def __call__(self, progress: Progress) -> None:
         """Note how far the run is; end it between two steps."""
         self.note(progress)
-        if progress.step is not None and time.monotonic() > self._next_preview:
-            from unstill.jobs.stills import draw_preview
-            from unstill.sample import preview
+        if time.monotonic() > self._next_preview and (progress.step is not None or progress.frame is not None):
+            from unstill.jobs.stills import draw_progress
 
             self._next_preview = time.monotonic() + SHOW_EVERY_S
-            self.show(progress.step.number, draw_preview(preview(progress.step)))
+            self.show(*draw_progress(progress))
         self.heed()
 
     def note(self, progress: Progress) -> None:
