@@ -50,7 +50,7 @@ def cut_things(picture_CHW: Tensor, nearness_HW: Tensor, arrows: tuple[Arrow, ..
         covers_HW = grow((alpha_HW > 0.03).float(), 3 * RIM)
         rest_CHW = fill_behind(rest_CHW, 1 - covers_HW, sideways=True)
         near = float((nearness_HW * inside_HW).sum() / inside_HW.sum().clamp(min=1))
-        flat_HW = torch.full(cells, near)
+        flat_HW = nearness_HW.new_full(cells, near)
         things.append(unmix(Layer(picture_CHW, alpha_HW, flat_HW, flat_HW), Layer(rest_CHW, None, flat_HW, flat_HW)))
     return rest_CHW, things
 
@@ -121,7 +121,8 @@ def goes_on(thing_HW: Tensor, far_HW: Tensor, reach: float) -> bool:
 def complete(thing_HW: Tensor, unlike_HW: Tensor, guide_CHW: Tensor, window_HW: Tensor) -> Tensor:
     """Let a thing take in what has its colours and not those around it, and what it encloses (after Rother et al. 2004)."""
     across_HW, down_HW = measure_conductance(guide_CHW)
-    bin_HW = ((guide_CHW[:3] * BINS).long().clamp(0, BINS - 1) * torch.tensor([1, BINS, BINS**2]).view(3, 1, 1)).sum(0)
+    red, green, blue = (guide_CHW[:3] * BINS).long().clamp(0, BINS - 1)
+    bin_HW = (red * BINS + green) * BINS + blue
     seed_HW, may_HW = thing_HW, window_HW * (unlike_HW > ALIKE)
     for _ in range(ROUNDS):
         front_HW = count_colours(bin_HW, thing_HW)

@@ -19,7 +19,7 @@ def lay_places(size: Sequence[int], aspect: float, device: torch.device) -> Tens
 
 def look_up(image_CHW: Tensor, place_CHW: Tensor, aspect: float, mode: str = "bilinear", beyond: str = "border") -> Tensor:
     """Sample an image at places; beyond its border it continues with its border, or is mirrored ("reflection")."""
-    grid_HWC = torch.stack([place_CHW[0] * 2, place_CHW[1] * (2 / aspect)], dim=-1)
+    grid_HWC = torch.stack([place_CHW[0] * 2, place_CHW[1] * (2 / aspect)]).permute(1, 2, 0)
     taken: Tensor = F.grid_sample(image_CHW[None], grid_HWC[None], mode=mode, padding_mode=beyond, align_corners=False)[0]
     return taken
 

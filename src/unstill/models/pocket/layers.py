@@ -147,7 +147,7 @@ def smooth_within(nearness_HW: Tensor, own_HW: Tensor, cells: tuple[int, int]) -
     """Smooth nearness over what belongs to a layer, and continue it beyond, on a coarse grid."""
     share_HW = resize(own_HW[None], cells, "area")[0]
     data_HW = resize((nearness_HW * own_HW)[None], cells, "area")[0] / share_HW.clamp(min=1e-6)
-    flat = torch.full(cells, STIFF)
+    flat = nearness_HW.new_full(cells, STIFF)
     return solve_smooth(data_HW, share_HW.clamp(min=1e-5), flat[:, 1:], flat[1:], 150)
 
 

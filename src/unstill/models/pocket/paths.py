@@ -72,16 +72,16 @@ def moments(path: Path) -> list[float]:
 
 def measure_speed(path: Path, nearness_HW: Tensor, view: View, aspect: float) -> float:
     """Return the mean way of what the view shows over the clip, in widths of a frame."""
-    place_CHW = lay_window(nearness_HW.shape, view, aspect)
+    place_CHW = lay_window(nearness_HW.shape, view, aspect, nearness_HW.device)
     near_HW = look_up(nearness_HW[None], place_CHW, aspect)[0]
     seen = [path.see(place_CHW, near_HW, moment) for moment in moments(path)]
     return sum(float((b - a).norm(dim=0).mean()) for a, b in pairwise(seen)) * view.scale
 
 
-def lay_window(size: Sequence[int], view: View, aspect: float) -> Tensor:
+def lay_window(size: Sequence[int], view: View, aspect: float, device: torch.device) -> Tensor:
     """Return the places that a view's pixels show at the first moment."""
-    place_CHW = lay_places(size, aspect, torch.device("cpu"))
-    shift = torch.tensor([view.left - 0.5 + 0.5 / view.scale, (view.top - 0.5 + 0.5 / view.scale) * aspect])
+    place_CHW = lay_places(size, aspect, device)
+    shift = torch.tensor([view.left - 0.5 + 0.5 / view.scale, (view.top - 0.5 + 0.5 / view.scale) * aspect], device=device)
     return place_CHW / view.scale + shift[:, None, None]
 
 
@@ -105,8 +105,9 @@ def choose_view(path: Path, layers: list[Layer], aspect: float) -> View:
 
 def _overlook(path: Path, layers: list[Layer], view: View, aspect: float) -> tuple[float, float, float, float]:
     """Return how far frames look past the left, right, top and bottom edge at most; less than 0 is room."""
-    corner = torch.tensor([view.left - 0.5, (view.top - 0.5) * aspect])[:, None, None]
-    border = corner + lay_border(aspect) / view.scale
+    device = layers[0].nearness_HW.device
+    corner = torch.tensor([view.left - 0.5, (view.top - 0.5) * aspect], device=device)[:, None, None]
+    border = corner + lay_border(aspect, device) / view.scale
     least = most = border
     for moment in moments(path)[1:]:
         place = _find_front(path, layers, border, aspect, moment)
@@ -120,9 +121,9 @@ def _overlook(path: Path, layers: list[Layer], view: View, aspect: float) -> tup
     )
 
 
-def lay_border(aspect: float) -> Tensor:
+def lay_border(aspect: float, device: torch.device) -> Tensor:
     """Return places along the border of a frame from its left top corner, [2, 1, N]."""
-    run, still = torch.linspace(0, 1, 33), torch.zeros(33)
+    run, still = torch.linspace(0, 1, 33, device=device), torch.zeros(33, device=device)
     x = torch.cat([run, run, still, still + 1])
     y = torch.cat([still, still + 1, run, run])
     return torch.stack([x, y * aspect])[:, None]
@@ -160,7 +161,7 @@ def measure_uncovered(path: Path, layers: list[Layer], aspect: float) -> float:
         edge = (grow(alpha_HW, 1) > 0.5) & (shrink(alpha_HW, 1) < 0.5)
         if not bool(edge.any()):
             continue
-        place = lay_places((rows, columns), aspect, torch.device("cpu"))
+        place = lay_places((rows, columns), aspect, alpha_HW.device)
         hardness_HW = (EASY + below.texture_HW / ROUGH).clamp(max=1)
         for moment in (0.5, 1.0):
             apart = (path.see(place, layer.nearness_HW, moment) - path.see(place, below.nearness_HW, moment)).norm(dim=0)
