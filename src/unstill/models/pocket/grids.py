@@ -86,6 +86,7 @@ def solve_smooth(
     """
 
     def apply(x: Tensor) -> Tensor:
+        """Multiply by the system's matrix."""
         out = weight_HW * x
         flux_x, flux_y = across_HW * x.diff(dim=-1), down_HW * x.diff(dim=-2)
         out[..., :-1] -= flux_x
