@@ -125,7 +125,7 @@ class Drawing:
                 return self.picture_CHW
             return self._look(double(self.picture_CHW), self.coarse_CHW, self.whole).clamp(0, 1)
         places = [self._find(moved, moment) for moved in self.layers]
-        frame_CHW = torch.empty_like(self.picture_CHW)
+        frame_CHW = self.picture_CHW.clone()  # where layers leave a thousandth of a pixel open
         for image_CHW, place_CHW, window in zip(self.images, places, self._choose_windows(places), strict=True):
             if window is None:
                 continue
@@ -135,9 +135,10 @@ class Drawing:
             else:
                 below_CHW.add_(taken_CHW[:3].sub_(below_CHW).mul_(taken_CHW[3:].clamp_(0, 1)))
         # A view that is a part of the picture is read between its pixels from the first frame on.
-        moved_HW = (places[-1] - self.coarse_CHW).norm(dim=0) * (2 * self.size[1])
+        front_CHW = [place for place, moved in zip(places, self.layers, strict=True) if not (moved.right or moved.down)][-1]
+        moved_HW = (front_CHW - self.coarse_CHW).norm(dim=0) * (2 * self.size[1])
         softened_HW = moved_HW.clamp(max=1) * (SOFTENED if self.view.is_whole else 0)
-        return sharpen(frame_CHW, places[-1] * self.view.scale, softened_HW).clamp_(0, 1)
+        return sharpen(frame_CHW, front_CHW * self.view.scale, softened_HW).clamp_(0, 1)
 
     def _find(self, moved: Moved, moment: float) -> Tensor:
         """Return which points of a layer are seen, on its grid."""
