@@ -24,8 +24,8 @@ import torch
 from recipe.torn import measure_torn
 from unstill import Clip, animate
 from unstill.cameras import WORDS
-from unstill.measure.flow import shrink, track
-from unstill.measure.motion import fit_camera, name_camera
+from unstill.measure.flow import measure_length, shrink, track
+from unstill.measure.motion import fit_camera, measure_motion_px, name_camera
 from unstill.measure.steady import measure_sharpness
 from unstill.models import Keep
 from unstill.models.pocket.speeds import speed_of
@@ -62,7 +62,8 @@ def measure(clip: Clip, asked_px: float) -> Row:
     return {
         "named_px": float(named[1]) if named else asked_px,
         "limited": bool(named),
-        "seen_px": float(camera.speed_px_P.mean()),
+        "seen_px": float(measure_motion_px(flow, camera).mean()),
+        "camera_px": float(measure_length(camera.plane_PCHW).mean()),
         "seen": seen.word,
         "or": seen.other or "",
         "torn": max(measure_torn(clip.frames[0], clip.frames[late]) for late in (last // 2, last * 3 // 4, last)),
@@ -75,7 +76,7 @@ def measure(clip: Clip, asked_px: float) -> Row:
 def summarise(rows: list[Row]) -> Iterator[str]:
     """Say how the clips did against each aim."""
     moving = [row for row in rows if row["camera"] != "still"]
-    still = [row["seen_px"] for row in rows if row["camera"] == "still"]
+    still = [row["camera_px"] for row in rows if row["camera"] == "still"]
     named = [row for row in moving if row["camera"] in (row["seen"], row["or"])]
     near = [row for row in moving if abs(row["seen_px"] / row["named_px"] - 1) <= 0.1]
     yield f"{len(rows)} clips: the word asked for is seen in {len(named) / len(moving):.1%}"
