@@ -6,7 +6,7 @@ Frames are read backward, surface by surface, so that there are no holes; each i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ from unstill.models.pocket.paths import Path, lay_window, plan_path
 SHARPEN, SHARPEST = 0.5, 0.35  # by how much of its Laplacian a pixel is sharpened, for each share it is enlarged by
 SOFTENED = 0.05  # by how much frames are sharpened whose first is the picture itself
 BETWEEN = 0.59375  # weight of the pixels on either side, of four (Keys 1981, a = −0.75)
+LEAST_WIDTH = 640  # pixels: smaller pictures are enlarged while layers are parted
 AROUND = 8  # pixels over which a texture's mean is taken
 FLOWS = 0.006  # widths between two copies of what flows from which on their textures are strangers to each other
 
@@ -78,19 +79,38 @@ def render_clip(picture_CHW: Tensor, field: SceneField, wish: Wish) -> Rendered:
     rows, columns = picture_CHW.shape[-2:]
     aspect, last = rows / columns, max(wish.frames - 1, 1)
     way = wish.speed_px * last / px_per_width(rows, columns)
-    nearness_HW = refine_nearness(field.nearness_HW, picture_CHW)
-    rest_CHW, things = cut_things(picture_CHW, nearness_HW, wish.arrows)
+    large_CHW = enlarge(picture_CHW)
+    nearness_HW = refine_nearness(field.nearness_HW, large_CHW)
+    rest_CHW, things = cut_things(large_CHW, nearness_HW, wish.arrows)
     path = read_camera(wish.camera)
     layers = [whole_layer(rest_CHW, nearness_HW)] if path.is_flat else part_layers(rest_CHW, nearness_HW)
+    layers, things = ([fit(layer, picture_CHW, large_CHW) for layer in part] for part in (layers, things))
     coarse_HW = resize(nearness_HW[None], layers[0].nearness_HW.shape, "area")[0]
     planned = plan_path(path, layers, coarse_HW, aspect, way, wish.loop)
-    moving = settle_motion(field, picture_CHW, nearness_HW)
+    moving = settle_motion(field, large_CHW, nearness_HW)
     motion = read_scene_motion(moving, coarse_HW.shape, aspect, wish.scene * way, wish.loop, wish.seed)
     moved = [Moved(thing, arrow.dx, arrow.dy * aspect) for thing, arrow in zip(things, wish.arrows, strict=True)]
     drawing = Drawing(picture_CHW, [*(Moved(layer) for layer in layers), *moved], planned.path, planned.view, motion)
     moments = (number / (wish.frames if wish.loop else last) for number in range(wish.frames))
     said = Said(planned.way * px_per_width(rows, columns) / last, wish.speed_px, planned.limits)
     return Rendered(planned.view, (drawing.draw(moment) for moment in moments), said, drawing)
+
+
+def enlarge(picture_CHW: Tensor) -> Tensor:
+    """Return a small picture at a multiple of its size, so that edges are found as finely as in a large one."""
+    rows, columns = picture_CHW.shape[-2:]
+    times = -(-LEAST_WIDTH // columns)
+    return picture_CHW if times == 1 else resize(picture_CHW, (times * rows, times * columns), "bicubic").clamp(0, 1)
+
+
+def fit(layer: Layer, picture_CHW: Tensor, large_CHW: Tensor) -> Layer:
+    """Return a layer of the enlarged picture at the picture's size; what it shows of the picture stays as it is."""
+    size = picture_CHW.shape[-2:]
+    if large_CHW.shape[-2:] == size:
+        return layer
+    colour_CHW = (picture_CHW + resize(layer.colour_CHW - large_CHW, size, "area")).clamp(0, 1)
+    alpha_HW = None if layer.alpha_HW is None else resize(layer.alpha_HW[None], size, "area")[0]
+    return replace(layer, colour_CHW=colour_CHW, alpha_HW=alpha_HW)
 
 
 @dataclass(frozen=True, eq=False)
