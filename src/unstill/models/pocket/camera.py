@@ -61,7 +61,7 @@ SHAKES = (  # cycles a clip, phase, and share of x, y and roll
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraPath:
     """Camera words with shares that add up to 1."""
 
     ways: tuple[tuple[str, float], ...]
@@ -100,9 +100,9 @@ def follow_subject(word: str, way: Pose, subject: float) -> Pose:
     return way
 
 
-def read_camera(text: str) -> Camera:
+def read_camera(text: str) -> CameraPath:
     """Read a camera: one word, or several with percents, as in "push 60%, left 40%"."""
-    return Camera(read_path(text))
+    return CameraPath(read_path(text))
 
 
 def ease(moment: float, loops: bool = False) -> float:

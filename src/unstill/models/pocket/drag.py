@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,6 +11,7 @@ from unstill.models.pocket.grids import grow, lay_places, resize, shrink, solve_
 from unstill.models.pocket.layers import RIM, Layer, find_jumps, lay_cut, unmix
 from unstill.models.pocket.matte import compare_colours, describe_colours, trace_edge
 from unstill.models.pocket.nearness import measure_conductance
+from unstill.values import Arrow
 
 REACHES = (0.08, 0.12, 0.16, 0.26, 0.4)  # widths: the sizes of things that are tried, the smallest first
 SEED = 0.025  # widths around an arrow's beginning in which the thing is looked for
@@ -25,16 +24,6 @@ MARGIN = 0.35  # of its sides: as far as a thing may go on, upward twice as far
 WINDOW = 1.6  # times that size: as far as a thing may go on
 STANDS_OUT = 0.6  # share of its outline along which a near thing has to jump
 BINS, ROUNDS, LIKELY = 12, 4, 0.45  # of a colour; in which a thing is completed; from here on a cell belongs to it
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """Where a thing is, and how far it goes, in shares of the picture's width and height."""
-
-    x: float
-    y: float
-    dx: float
-    dy: float
 
 
 def cut_things(picture_CHW: Tensor, nearness_HW: Tensor, arrows: tuple[Arrow, ...]) -> tuple[Tensor, list[Layer]]:

@@ -18,10 +18,9 @@ from unstill.engine import Reel
 from unstill.engine.device import peak_bytes, wait
 from unstill.engine.on_cpu import hasten
 from unstill.model.denoiser import Conditions, Denoiser, Schedule, guidance_over_frames
-from unstill.models.pocket.drag import Arrow
 from unstill.models.pocket.field import CELL_PX, PATCH, choose_patches, read_field, unpack
 from unstill.models.pocket.network import IDS, KEYS, SIGMA_MAX, load_pocket_network
-from unstill.models.pocket.renderer import Rendered, Wish, render_clip
+from unstill.models.pocket.renderer import Rendered, RenderOptions, render_clip
 from unstill.models.pocket.speeds import speed_of
 
 if TYPE_CHECKING:
@@ -143,18 +142,18 @@ def render(picture_CHW: Tensor, mean_KCHW: Tensor, sampled_KCHW: Tensor, plan: P
     """Render so many frames over the clip's whole way."""
     asked = plan.request
     assert asked.motion is not None and asked.scene is not None
-    wish = Wish(
+    options = RenderOptions(
         frames=frames,
         camera=asked.camera,
         speed_px=speed_of(asked.motion) * (plan.frames - 1) / max(frames - 1, 1),
         scene=asked.scene / 100,
-        arrows=tuple(Arrow(one.x, one.y, one.dx, one.dy) for one in asked.move.each) if asked.move else (),
+        arrows=asked.move.each if asked.move else (),
         loop=asked.loop == "seamless",
         seed=plan.seed,
     )
     device = picture_CHW.device
     field = read_field(unpack(mean_KCHW.to(device))[0], unpack(sampled_KCHW.to(device))[0])
-    return render_clip(picture_CHW, field, wish)
+    return render_clip(picture_CHW, field, options)
 
 
 @torch.no_grad()

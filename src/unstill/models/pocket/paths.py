@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unstill.artifacts import View
-from unstill.models.pocket.camera import Camera, Pose, project
+from unstill.models.pocket.camera import CameraPath, Pose, project
 from unstill.models.pocket.grids import grow, lay_places, look_up, resize, shrink
 from unstill.models.pocket.layers import Layer
 
@@ -37,7 +37,7 @@ UNCOVERS_REASON = "the camera would uncover too much of what near things hide"
 class Path:
     """A camera's way through a picture."""
 
-    camera: Camera
+    camera: CameraPath
     amount: float
     depth: float
     middle: float  # the nearness that counts as average distance
@@ -180,7 +180,7 @@ class Planned:
 
 
 @dataclass(frozen=True, eq=False)
-class Planner:
+class PathPlanner:
     """Looks for the amount of a camera's way through one picture."""
 
     layers: list[Layer]
@@ -226,7 +226,7 @@ class Planner:
         return best if best.way < 0.97 * self.way else replace(best, limits=())
 
 
-def plan_path(camera: Camera, layers: list[Layer], nearness_HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
+def plan_path(camera: CameraPath, layers: list[Layer], nearness_HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
     """Choose amount, depth and view so that the picture moves by a way (in widths of a frame) over the clip.
 
     Words that need depth to show keep as much of it as lets them move; the others flatten it where it would uncover
@@ -237,7 +237,7 @@ def plan_path(camera: Camera, layers: list[Layer], nearness_HW: Tensor, aspect: 
     if camera.is_still or way <= 0:
         return Planned(path, View(), 0.0, ())
     bears = (UNCOVERS_PX + UNCOVERS_MORE * way * 1024) / 1024 * (UNCOVERS_TURNING if camera.turns else 1)
-    planner = Planner(layers, nearness_HW, aspect, way, bears, CLOSEST_TURNING if camera.turns else CLOSEST)
+    planner = PathPlanner(layers, nearness_HW, aspect, way, bears, CLOSEST_TURNING if camera.turns else CLOSEST)
     if not camera.turns:
         return planner.solve(path, keeps_depth=False)
     best: Planned | None = None

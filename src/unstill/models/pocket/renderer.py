@@ -15,13 +15,14 @@ from torch import Tensor
 from unstill.artifacts import View
 from unstill.models.pocket.ambient import settle_motion
 from unstill.models.pocket.camera import ease, read_camera
-from unstill.models.pocket.drag import Arrow, cut_things
+from unstill.models.pocket.drag import cut_things
 from unstill.models.pocket.field import SceneField, px_per_width
 from unstill.models.pocket.flow import SceneMotion, read_scene_motion
 from unstill.models.pocket.grids import grow, look_up, resize, shrink
 from unstill.models.pocket.layers import Layer, part_layers, whole_layer
 from unstill.models.pocket.nearness import refine_nearness
 from unstill.models.pocket.paths import Path, lay_window, plan_path
+from unstill.values import Arrow
 
 SHARPEN, SHARPEST = 0.5, 0.35  # by how much of its Laplacian a pixel is sharpened, for each share it is enlarged by
 SOFTENED = 0.05  # by how much frames are sharpened whose first is the picture itself
@@ -62,7 +63,7 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class Wish:
+class RenderOptions:
     """What a clip should be."""
 
     frames: int
@@ -74,25 +75,25 @@ class Wish:
     seed: int = 0
 
 
-def render_clip(picture_CHW: Tensor, field: SceneField, wish: Wish) -> Rendered:
+def render_clip(picture_CHW: Tensor, field: SceneField, options: RenderOptions) -> Rendered:
     """Move a picture [C, H, W] in 0 to 1 as a camera would, and its scene by itself."""
     rows, columns = picture_CHW.shape[-2:]
-    aspect, last = rows / columns, max(wish.frames - 1, 1)
-    way = wish.speed_px * last / px_per_width(rows, columns)
+    aspect, last = rows / columns, max(options.frames - 1, 1)
+    way = options.speed_px * last / px_per_width(rows, columns)
     large_CHW = enlarge(picture_CHW)
     nearness_HW = refine_nearness(field.nearness_HW, large_CHW)
-    rest_CHW, things = cut_things(large_CHW, nearness_HW, wish.arrows)
-    path = read_camera(wish.camera)
+    rest_CHW, things = cut_things(large_CHW, nearness_HW, options.arrows)
+    path = read_camera(options.camera)
     layers = [whole_layer(rest_CHW, nearness_HW)] if path.is_flat else part_layers(rest_CHW, nearness_HW)
     layers, things = ([fit(layer, picture_CHW, large_CHW) for layer in part] for part in (layers, things))
     coarse_HW = resize(nearness_HW[None], layers[0].nearness_HW.shape, "area")[0]
-    planned = plan_path(path, layers, coarse_HW, aspect, way, wish.loop)
+    planned = plan_path(path, layers, coarse_HW, aspect, way, options.loop)
     moving = settle_motion(field, large_CHW, nearness_HW)
-    motion = read_scene_motion(moving, coarse_HW.shape, aspect, wish.scene * way, wish.loop, wish.seed)
-    moved = [Moved(thing, arrow.dx, arrow.dy * aspect) for thing, arrow in zip(things, wish.arrows, strict=True)]
+    motion = read_scene_motion(moving, coarse_HW.shape, aspect, options.scene * way, options.loop, options.seed)
+    moved = [Moved(thing, arrow.dx, arrow.dy * aspect) for thing, arrow in zip(things, options.arrows, strict=True)]
     drawing = Drawing(picture_CHW, [*(Moved(layer) for layer in layers), *moved], planned.path, planned.view, motion)
-    moments = (number / (wish.frames if wish.loop else last) for number in range(wish.frames))
-    said = Said(planned.way * px_per_width(rows, columns) / last, wish.speed_px, planned.limits)
+    moments = (number / (options.frames if options.loop else last) for number in range(options.frames))
+    said = Said(planned.way * px_per_width(rows, columns) / last, options.speed_px, planned.limits)
     return Rendered(planned.view, (drawing.draw(moment) for moment in moments), said, drawing)
 
 
