@@ -48,7 +48,7 @@ WAYS = {
     "orbit": Pose(x=1.0),
     "roll": Pose(roll=1.0),
     "zoom": Pose(zoom=1.0),
-    "dolly-zoom": Pose(z=-1.0),
+    "dolly-zoom": Pose(z=1.0),
     "arc": Pose(x=0.4, z=0.25),
     "handheld": Pose(),
 }
@@ -92,9 +92,9 @@ class CameraPath:
 
 
 def follow_subject(word: str, way: Pose, subject: float) -> Pose:
-    """Turn towards the subject for words that circle; zoom out for one that keeps its size."""
+    """Turn towards what is at average nearness for words that circle; zoom out for one that keeps its subject's size."""
     if word in TURNING:
-        return replace(way, yaw=-math.atan(way.x * TURNING[word] * subject / FOCAL))
+        return replace(way, yaw=-math.atan(way.x * TURNING[word] / FOCAL))
     if word == "dolly-zoom":
         return replace(way, zoom=math.log(max(1 - way.z * subject, 0.2)))
     return way

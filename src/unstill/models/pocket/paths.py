@@ -23,7 +23,7 @@ CLOSEST, CLOSEST_TURNING = 1.45, 1.3  # the most that a view enlarges, and for w
 PAST = 0.004  # of the width that a frame may look past the picture's edge
 UNCOVERS_PX, UNCOVERS_MORE = 7.0, 0.09  # px at 1024 wide that a jump may uncover, and more for each px of the way
 UNCOVERS_TURNING = 1.8  # times as much for words that need depth to show
-OPPOSED = 0.4  # motion of what is nearer than the subject, as a share of the motion of what is farther
+SUBJECT = 0.9  # share of the picture that is farther than what a dolly zoom holds
 EASY, ROUGH = 0.4, 0.06  # share that counts where nothing but plain colour is uncovered, and texture that counts in full
 PLAIN = 0.1  # how much motion counts where nothing shows it
 SOLVES = 8  # rounds of the fixed point for places; each halves what is left at least
@@ -44,7 +44,7 @@ class Path:
     amount: float
     depth: float
     middle: float  # the nearness that counts as average distance
-    subject: float  # the nearness of what is held by a dolly zoom or circled
+    subject: float  # the nearness of what a dolly zoom holds
     loops: bool
 
     def pose(self, moment: float) -> Pose:
@@ -245,20 +245,6 @@ class PathPlanner:
         return best if best.way < 0.97 * self.way else replace(best, limits=())
 
 
-def choose_subject(nearness_HW: Tensor, aspect: float) -> float:
-    """Return the nearness that a circling camera and a dolly zoom hold: as near as leaves something before it.
-
-    What is held near by lets the wide background move, so that little is uncovered for the speed.
-    """
-    radius_HW = lay_places(nearness_HW.shape, aspect, nearness_HW.device).norm(dim=0)
-    candidates = torch.quantile(nearness_HW, torch.linspace(0.98, 0.5, 25, device=nearness_HW.device))
-    for subject in candidates.tolist():
-        nearer, farther = (((sign * (nearness_HW - subject)).clamp(min=0) * radius_HW).sum() for sign in (1, -1))
-        if float(nearer) >= OPPOSED * float(farther):
-            return float(subject)
-    return float(candidates[-1])
-
-
 def plan_path(camera: CameraPath, layers: list[Layer], surface_2HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
     """Choose amount, depth and view so that the picture moves by a way (in widths of a frame) over the clip.
 
@@ -267,7 +253,7 @@ def plan_path(camera: CameraPath, layers: list[Layer], surface_2HW: Tensor, aspe
     """
     layers, nearness_HW = shrink_layers(layers), surface_2HW[0]
     middle = float(nearness_HW.mean())
-    path = Path(camera, 0.0, DEPTH, middle, choose_subject(nearness_HW, aspect), loops)
+    path = Path(camera, 0.0, DEPTH, middle, float(torch.quantile(nearness_HW, SUBJECT)), loops)
     if camera.is_still or way <= 0:
         return Planned(path, View(), 0.0, ())
     bears = (UNCOVERS_PX + UNCOVERS_MORE * way * 1024) / 1024 * (UNCOVERS_TURNING if camera.turns else 1)
