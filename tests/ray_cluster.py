@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-STORE_BYTES = 80 * 2**20
+NODE = {"object_store_memory": 80 * 2**20}
+HEAD = {**NODE, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}  # what nobody here looks at
 
 
 def list_actors(kind: str) -> list[int]:
@@ -53,8 +54,7 @@ def main() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": int(sys.argv[1]), "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "num_cpus": int(sys.argv[1])})
     try:
         print(cluster.address, flush=True)
         sys.stdin.read()
