@@ -14,6 +14,7 @@ from pathlib import Path
 
 NODE = {"object_store_memory": 80 * 2**20}
 HEAD = {**NODE, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}  # what nobody here looks at
+IMPATIENT = {"RAY_kill_worker_timeout_milliseconds": "200"}  # from SIGTERM to SIGKILL, which is all that one that hangs obeys
 
 
 def list_actors(kind: str) -> list[int]:
@@ -39,7 +40,7 @@ def opened(cores: int, **environment: str) -> Iterator[str]:
     """Start one and give its address; it ends with this process, whatever happens to it."""
     command = [sys.executable, __file__, str(cores)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, text=True, env={**os.environ, **environment}, **pipes)
+    process = subprocess.Popen(command, text=True, env={**os.environ, **IMPATIENT, **environment}, **pipes)
     try:
         address = process.stdout.readline().strip()
         assert address, "the cluster did not come up"

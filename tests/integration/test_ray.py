@@ -49,9 +49,9 @@ finally:
 
 HANGING = """
 import json, os, secrets, signal, sys
-os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), OMP_NUM_THREADS="1")
 from pathlib import Path
-from ray_cluster import list_actors
+from ray_cluster import IMPATIENT, list_actors
+os.environ.update(IMPATIENT, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), OMP_NUM_THREADS="1")
 from unstill.batch.items import Wish
 from unstill.batch.ledger import Ledger, read_lines
 from unstill.batch.on_ray import Actors
