@@ -23,20 +23,28 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "pictures"
 PHOTOGRAPHS = sorted((ROOT / "recipe" / "pictures").glob("*.jpg"), key=lambda path: path.stem.startswith("drawn"))
 PICTURES = [*PHOTOGRAPHS, *sorted((ROOT / "examples").glob("*.jpg"))]
-SIZE, FRAME_MS, ACROSS = (512, 288), 140, 4
-TILE = (256, 144)
+AREA = 512 * 288  # pixels of a clip, whatever its picture's shape
+FRAME_MS, HIGH, WIDE = 140, 136, 1024  # of the moving sheet: its frames, and px of a clip and of all clips in a row
+GAP = 4
 
 
 def make_clips() -> list[list[Image.Image]]:
-    """Animate every picture."""
-    keep, size = Keep(), "{}x{}".format(*SIZE)
-    clips = (animate(picture, model="pocket", seed=1, size=size, load=keep, measure=False) for picture in PICTURES)
+    """Animate every picture in its own shape."""
+    keep = Keep()
+    clips = (animate(picture, model="pocket", seed=1, size=shape(picture), load=keep, measure=False) for picture in PICTURES)
     return [[Image.fromarray(frame) for frame in clip.frames] for clip in clips]
+
+
+def shape(picture: Path) -> str:
+    """Return the size of a clip that keeps its picture's shape."""
+    with Image.open(picture) as opened:
+        wide = (AREA * opened.width / opened.height) ** 0.5
+    return f"{round(wide / 16) * 16}x{round(AREA / wide / 16) * 16}"
 
 
 def draw_moving(clips: list[list[Image.Image]]) -> None:
     """Play all clips side by side, there and back."""
-    small = [[frame.resize(TILE, Image.Resampling.LANCZOS) for frame in clip] for clip in clips]
+    small = [[lower(frame, HIGH) for frame in clip] for clip in clips]
     there = [lay_out(list(tiles)) for tiles in zip(*small, strict=True)]
     frames = [*there, *there[-2:0:-1]]
     frames[0].save(
@@ -44,20 +52,36 @@ def draw_moving(clips: list[list[Image.Image]]) -> None:
     )
 
 
+def lower(frame: Image.Image, high: int) -> Image.Image:
+    """Return a frame that is so many pixels high."""
+    return frame.resize((round(frame.width * high / frame.height), high), Image.Resampling.LANCZOS)
+
+
 def lay_out(tiles: list[Image.Image]) -> Image.Image:
-    """Lay tiles out row by row."""
-    sheet = Image.new("RGB", (ACROSS * TILE[0], -(-len(tiles) // ACROSS) * TILE[1]))
-    for number, tile in enumerate(tiles):
-        sheet.paste(tile, (number % ACROSS * TILE[0], number // ACROSS * TILE[1]))
+    """Lay tiles of one height out in rows, the rows in the middle."""
+    rows: list[list[Image.Image]] = [[]]
+    for tile in tiles:
+        if sum(one.width + GAP for one in rows[-1]) + tile.width > WIDE:
+            rows.append([])
+        rows[-1].append(tile)
+    sheet = Image.new("RGB", (WIDE, len(rows) * (HIGH + GAP) - GAP), "white")
+    for number, row in enumerate(rows):
+        left = (WIDE - sum(one.width + GAP for one in row) + GAP) // 2
+        for tile in row:
+            sheet.paste(tile, (left, number * (HIGH + GAP)))
+            left += tile.width + GAP
     return sheet
 
 
 def draw_sheet(clips: list[list[Image.Image]]) -> None:
     """Put the first, middle and last frame of each clip side by side."""
-    rows = [np.concatenate([np.asarray(clip[at]) for at in (0, len(clip) // 2, -1)], axis=1) for clip in clips]
-    sheet = Image.fromarray(np.concatenate(rows))
-    small = sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), Image.Resampling.LANCZOS)
-    small.save(OUT / "photographs.jpg", quality=82, optimize=True)
+    high = 192
+    rows = [[lower(clip[at], high) for at in (0, len(clip) // 2, -1)] for clip in clips]
+    sheet = Image.new("RGB", (max(3 * row[0].width for row in rows), len(rows) * high), "white")
+    for number, row in enumerate(rows):
+        for at, frame in enumerate(row):
+            sheet.paste(frame, (at * frame.width, number * high))
+    sheet.save(OUT / "photographs.jpg", quality=82, optimize=True)
 
 
 if __name__ == "__main__":
