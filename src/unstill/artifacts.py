@@ -293,7 +293,7 @@ class Clip:
 class Progress:
     """What a caller who watches is told: a stage, and how far it has come."""
 
-    stage: str  # prepare | load | sample | decode | check | write
+    stage: str  # prepare | load | sample | decode | check | write | measure
     done: int
     total: int
     step: Step | None = None  # while sampling
@@ -302,3 +302,4 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
+Place = Callable[[Clip], Path]  # writes a clip and says where

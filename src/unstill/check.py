@@ -6,6 +6,7 @@ It measures; it does not repair.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -26,29 +27,33 @@ STILL = 0.1  # mean change in grey levels; rounding to 8 bits alone hides anythi
 
 
 def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
-    """Refuse frames that are not finite, black or of one colour; report the others' numbers."""
+    """Refuse frames that are not finite, black or of one colour; report what is known of the others at once."""
     values_FCHW, picture_CHW = frames.values_FCHW, _kept_picture(image, frames.view)
     refuse_broken(values_FCHW, picture_CHW)
-    found, said = measure(plan, values_FCHW, picture_CHW) if plan.request.measure else (None, ())
-    change = measure_change(values_FCHW) * GREY_LEVELS
-    verdicts = () if found is None else judge(found)
-    warnings = [*plan.warnings, *frames.notes, *(f"{verdict.text}: {verdict.cure}" for verdict in verdicts), *said]
-    if found is None and change < STILL:
-        warnings.append(f"the clip stands still ({change:.2f} grey levels of change): --fix-still, or --want-motion natural")
     return Report(
         frames=values_FCHW.shape[0],
         size=plan.clip_size,
-        mean_change=round(change, 3),
+        mean_change=round(measure_change(values_FCHW) * GREY_LEVELS, 3),
         fidelity_db=round(measure_fidelity_db(values_FCHW[0], picture_CHW), 2),
         device=plan.device,
         dtype=plan.dtype,
         engine=plan.engine,
         shows=round(1 / frames.view.scale, 3),
-        measures=found,
-        verdicts=verdicts,
-        moves="" if found is None else describe_motion(found, tell_asked(plan)),
-        warnings=tuple(warnings),
+        warnings=(*plan.warnings, *frames.notes),
     )
+
+
+def complete(plan: Plan, image: PreparedImage, frames: Frames, report: Report) -> Report:
+    """Add to a report how the clip moves and what is wrong with it. It refuses nothing, so a file need not wait for it."""
+    found, said = measure(plan, frames.values_FCHW, _kept_picture(image, frames.view)) if plan.request.measure else (None, ())
+    if found is None:
+        is_still = report.mean_change < STILL
+        still = f"the clip stands still ({report.mean_change:.2f} grey levels of change): --fix-still, or --want-motion natural"
+        return replace(report, warnings=(*report.warnings, *said, *([still] if is_still else [])))
+    verdicts = judge(found)
+    told = [f"{verdict.text}: {verdict.cure}" for verdict in verdicts]
+    moves = describe_motion(found, tell_asked(plan))
+    return replace(report, measures=found, verdicts=verdicts, moves=moves, warnings=(*report.warnings, *told, *said))
 
 
 def measure(plan: Plan, values_FCHW: torch.Tensor, picture_CHW: torch.Tensor) -> tuple[Measures | None, tuple[str, ...]]:

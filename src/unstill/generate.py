@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 import unstill
-from unstill.artifacts import Clip, Draw, Frames, Latents, Plan, PreparedImage, Progress, Report, Step, Watch
-from unstill.check import check
+from unstill.artifacts import Clip, Frames, Latents, Place, Plan, PreparedImage, Progress, Report, Step, Watch
+from unstill.check import check, complete
 from unstill.decode import decode
 from unstill.engine import Engine, Load
 from unstill.engine.memory_errors import explain_memory
@@ -59,7 +59,7 @@ def animate(
 def generate(
     request: Request,
     picture: Source,
-    out: Path | None = None,
+    out: Path | Place | None = None,
     *,
     watch: Watch = ignore,
     load: Load = load_engine,
@@ -69,12 +69,12 @@ def generate(
 
     Where several clips are asked for, the best is given; those that were not chosen are written beside it.
     """
-    if out is not None:
+    if isinstance(out, Path):
         check_target(out, request)  # a clip that has nowhere to go is not worth an hour
         refuse_replacing(out, picture)
     if not is_asked(request):
         return generate_one(request, picture, out, watch=watch, load=load, runs=runs)
-    names = [] if out is None else name_takes(out, request)
+    names = name_takes(out, request) if isinstance(out, Path) else []
     plan, keep = foresee(request, picture)[1], Keep(load)
     keep(plan)  # what is said of a plan when it is loaded is said of the clip's, and not of a draft's
 
@@ -82,11 +82,14 @@ def generate(
         return generate_one(one, picture, watch=lambda progress: watch(replace(progress, of=name)), load=keep)
 
     clip = choose(request, plan, make)
-    if not names:
+    if out is None:
         return clip
-    clock = Clock(watch)
+    clock, clips = Clock(watch), (clip, *clip.others)
     with clock.stage("write"):
-        saved = [replace(one, path=one.save(name)) for one, name in zip((clip, *clip.others), names, strict=False)]
+        if not isinstance(out, Path):
+            saved = [replace(one, path=out(one)) for one in clips]
+        else:
+            saved = [replace(one, path=one.save(name)) for one, name in zip(clips, names, strict=False)]
     report = replace(saved[0].report, stages_s={**saved[0].report.stages_s, **clock.stages_s})
     return replace(saved[0], report=report, others=tuple(saved[1:]))
 
@@ -106,7 +109,7 @@ def name_takes(out: Path, request: Request) -> list[Path]:
 def generate_one(
     request: Request,
     picture: Source,
-    out: Path | None = None,
+    out: Path | Place | None = None,
     *,
     watch: Watch = ignore,
     load: Load = load_engine,
@@ -120,7 +123,13 @@ class Making:
     """One clip in the making. To begin with its picture is read and its plan is made; `make` does the rest."""
 
     def __init__(
-        self, request: Request, picture: Source, out: Path | None = None, *, watch: Watch = ignore, runs: Runs | None = None
+        self,
+        request: Request,
+        picture: Source,
+        out: Path | Place | None = None,
+        *,
+        watch: Watch = ignore,
+        runs: Runs | None = None,
     ) -> None:
         self.out, self.clock, self.said = out, Clock(watch), list[str]()
         with self.clock.stage("prepare"):
@@ -147,7 +156,7 @@ class Making:
             with clock.stage("sample"):
                 latents = ladder.run("sample", lambda plan: self.sampling.go_on(plan, engine))
             held = {"sample": engine.peak_bytes()}
-            pixels, report, draw = finish(ladder, self.image, latents, clock)
+            frames, report = finish(ladder, self.image, latents, clock)
             held["decode"] = engine.peak_bytes()
         finally:
             ladder.restore()
@@ -156,11 +165,24 @@ class Making:
                          memory=ladder.plan.rung.name, warnings=(*report.warnings, *self.said),
                          together=self.sampling.together)  # fmt: skip
         writer = write if self.run is None else partial(write_and_forget, self.run)
-        clip = Clip(pixels, report, write_recipe(self.plan, self.image), self.plan.request, writer, draw=draw)
-        if self.out is None:
-            return clip
-        with clock.stage("write"):
-            return replace(clip, path=clip.save(self.out))
+        recipe = write_recipe(self.plan, self.image)
+        clip = Clip(to_bytes(frames), report, recipe, self.plan.request, writer, draw=frames.draw)
+        if self.out is not None:
+            with clock.stage("write"):
+                clip = replace(clip, path=self.out(clip) if callable(self.out) else clip.save(self.out))
+        return self._measure(ladder.plan, frames, clip)
+
+    def _measure(self, plan: Plan, frames: Frames, clip: Clip) -> Clip:
+        """Measure the clip, last: whoever waits for the file has it by now. Stopping does not undo the file."""
+        try:
+            with self.clock.stage("measure"):
+                report = complete(plan, self.image, frames, clip.report)
+        except Cancelled:
+            if clip.path is None:
+                raise
+            unmeasured = "stopped before the clip was measured: unstill report says how it moves"
+            report = replace(clip.report, warnings=(*clip.report.warnings, unmeasured))
+        return replace(clip, report=report)
 
     def leave(self) -> None:
         """Let others have the run, with the steps that were kept."""
@@ -168,8 +190,8 @@ class Making:
             self.run.leave()
 
 
-def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Any, Report, Draw | None]:
-    """Decode, check and round to 8 bits; what half precision has broken is decoded once more in float32."""
+def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Frames, Report]:
+    """Decode and check; what half precision has broken is decoded once more in float32."""
     engine, repairs = ladder.engine, list(latents.repairs)
 
     def decode_all(plan: Plan) -> Frames:
@@ -190,14 +212,13 @@ def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock)
             frames = ladder.run("decode", decode_wide)
             report = check(ladder.plan, image, frames)
             repairs.append(f"{error.message} in {ladder.plan.dtype}: decoded once more in float32")
-        pixels = to_bytes(frames)
-    return pixels, replace(report, warnings=(*report.warnings, *repairs, *ladder.said)), frames.draw
+    return frames, replace(report, warnings=(*report.warnings, *repairs, *ladder.said))
 
 
-def tell_source(picture: Source, out: Path | None) -> dict[str, str | None]:
+def tell_source(picture: Source, out: Path | Place | None) -> dict[str, str | None]:
     """Say where a run's picture is and where its clip goes, as far as that can be said."""
     where = str(Path(picture).resolve()) if isinstance(picture, (str, Path)) and Path(picture).exists() else None
-    return {"picture": where, "out": None if out is None else str(out.resolve())}
+    return {"picture": where, "out": str(out.resolve()) if isinstance(out, Path) else None}
 
 
 def write_and_forget(run: Run, clip: Clip, path: Path, request: Request) -> Path:

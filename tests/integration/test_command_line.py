@@ -84,7 +84,7 @@ def test_json_tells_path_report_knobs_recipe_and_warnings(animate, capsys):
     answer = json.loads(spoken.out)
     assert answer["path"] == "photo.mp4"
     assert answer["knobs"]["seed"] == 1
-    assert list(answer["report"]["stages_s"]) == ["prepare", "load", "sample", "decode", "check", "write"]
+    assert list(answer["report"]["stages_s"]) == ["prepare", "load", "sample", "decode", "check", "write", "measure"]
     assert list(STAGES) == [*answer["report"]["stages_s"], "batch"], "the line of a terminal has words for each, and no other"
     assert answer["recipe"]["knobs"]["motion"] == 127
     assert any("2 steps are few" in warning for warning in answer["warnings"])

@@ -38,7 +38,20 @@ def test_a_picture_becomes_a_file(clip_of, tmp_path):
     assert clip.path.stat().st_size > 500
     assert clip.frames.shape == (3, 64, 128, 3)
     assert clip.frames.dtype == np.uint8
-    assert list(clip.report.stages_s) == ["prepare", "load", "sample", "decode", "check", "write"]
+    assert list(clip.report.stages_s) == ["prepare", "load", "sample", "decode", "check", "write", "measure"]
+
+
+def test_stopping_while_it_is_measured_keeps_the_file_and_says_so(clip_of, tmp_path):
+    def stop(progress):
+        if progress.stage == "measure":
+            raise Cancelled("stopped")
+
+    clip = clip_of(out=tmp_path / "clip.gif", watch=stop)
+    assert clip.path is not None and clip.path.stat().st_size > 100
+    assert clip.report.measures is None
+    assert any("stopped before the clip was measured" in warning for warning in clip.report.warnings)
+    with pytest.raises(Cancelled):
+        clip_of(watch=stop)
 
 
 def test_without_a_place_nothing_is_written_until_save(clip_of, tmp_path, monkeypatch):
@@ -115,7 +128,7 @@ def test_the_watcher_hears_every_stage_in_order(clip_of, tmp_path):
     heard: list[Progress] = []
     clip_of(out=tmp_path / "clip.gif", watch=heard.append)
     stages = list(dict.fromkeys(progress.stage for progress in heard))
-    assert stages == ["prepare", "load", "sample", "decode", "check", "write"]
+    assert stages == ["prepare", "load", "sample", "decode", "check", "write", "measure"]
     assert [p.done for p in heard if p.stage == "sample"] == [0, 1, 2]
 
 

@@ -25,7 +25,7 @@ def settled(**knobs):
 
 
 def make_clip(path=None, warnings=(), **knobs):
-    stages = {"prepare": 0.1, "load": 4.2, "sample": 33.0, "decode": 5.1, "check": 0.2, "write": 0.5}
+    stages = {"prepare": 0.1, "load": 4.2, "sample": 33.0, "decode": 5.1, "check": 0.2, "write": 0.5, "measure": 0.3}
     report = Report(frames=14, size=Size(1024, 576), mean_change=3.2, fidelity_db=31.5, stages_s=stages, warnings=warnings)
     return Clip(frames=None, report=report, recipe={"unstill": "1"}, request=settled(**knobs), writer=None, path=path)
 
@@ -133,7 +133,7 @@ def test_debug_says_every_stage(tmp_path, capsys):
     path.touch()
     tell(make_clip(path), Manner(debug=True), 43.0, told=())
     said = capsys.readouterr().err
-    assert all(stage in said for stage in ("prepare", "load", "sample", "decode", "check", "write"))
+    assert all(stage in said for stage in ("prepare", "load", "sample", "decode", "check", "write", "measure"))
     assert "peak memory unknown" in said
 
 

@@ -42,6 +42,7 @@ STAGES = {
     "decode": ("Decoding", "frame"),
     "check": ("Checking", "frame"),
     "write": ("Writing", "frame"),
+    "measure": ("Measuring", "frame"),
     "batch": ("Making clips", "clip"),
 }
 CLEAR = "\r\x1b[2K"  # to the start of the line, and clear all of it

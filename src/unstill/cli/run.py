@@ -27,7 +27,7 @@ from unstill.request import Request
 from unstill.values import show
 
 if TYPE_CHECKING:
-    from unstill.artifacts import Clip, Plan
+    from unstill.artifacts import Clip, Place, Plan
     from unstill.engine import Engine
 
 STREAM = "-"  # as a file name: standard input or output
@@ -154,8 +154,8 @@ def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[s
         stop.check(progress)
         display(progress)
 
-    def animate(path: Path | None) -> Clip:
-        return generate(request, target.picture, path, watch=watch, load=load, runs=Runs())
+    def animate(out: Path | Place) -> Clip:
+        return generate(request, target.picture, out, watch=watch, load=load, runs=Runs())
 
     with stop, display:
         from unstill.generate import generate
@@ -167,7 +167,7 @@ def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[s
         elif target.out is not None:
             clip = animate(target.choose(request))
         else:
-            clip = _name_late(animate, watch, target, request)
+            clip = animate(name_late(target, request))
     return clip, told
 
 
@@ -182,20 +182,18 @@ def _stream(animate: Callable[[Path], Clip], request: Request) -> Clip:
     return replace(clip, path=None)
 
 
-def _name_late(animate: Callable[[None], Clip], watch: Callable[[Progress], None], target: Target, request: Request) -> Clip:
-    """Write the clip by a free name, chosen last: by then another run may have taken the one that was free at the start."""
+def name_late(target: Target, request: Request) -> Place:
+    """Return what writes a clip by a free name, chosen last: by then another run may have taken the one that was free."""
     wished = check_place(target, request)
-    clip = animate(None)
-    watch(Progress("write", 0, 1))
-    started = time.perf_counter()
-    try:
-        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=wished.parent) as folder:
-            path = claim(clip.save(Path(folder) / wished.name), target, request)
-            others = [replace(one, path=claim(one.save(Path(folder) / wished.name), target, request)) for one in clip.others]
-    except OSError as error:
-        raise WriteError(f"{show(wished.name)} cannot be written: {error.strerror or error}") from None
-    seconds = {**clip.report.stages_s, "write": round(time.perf_counter() - started, 3)}
-    return replace(clip, path=path, others=tuple(others), report=replace(clip.report, stages_s=seconds))
+
+    def place(clip: Clip) -> Path:
+        try:
+            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=wished.parent) as folder:
+                return claim(clip.save(Path(folder) / wished.name), target, request)
+        except OSError as error:
+            raise WriteError(f"{show(wished.name)} cannot be written: {error.strerror or error}") from None
+
+    return place
 
 
 def claim(made: Path, target: Target, request: Request) -> Path:

@@ -28,6 +28,7 @@ VERBS = {
     "decode": "decoding",
     "check": "checking",
     "write": "writing",
+    "measure": "measuring",
     "search": "drafts and other takes",
 }
 WORTH_SAYING = 0.01  # of the whole time; a shorter stage is left out of the line that says where it went

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unstill.artifacts import Latents, Plan, PreparedImage, Report
-from unstill.check import check
+from unstill.check import check, complete
 from unstill.decode import decode
 from unstill.engine import Engine
 from unstill.engine.memory_errors import annotate_memory
@@ -82,5 +82,7 @@ def decode_clips(clips: list[OneClip], latents: list[Latents], engine: Engine) -
     """Decode and check each clip: frames [F, C, H, W] in 0–1, and their reports."""
     with annotate_memory("decode"):
         decoded = [decode(clip.plan, clip.image, one, engine, ignore) for clip, one in zip(clips, latents, strict=True)]
-    reports = [check(clip.plan, clip.image, frames) for clip, frames in zip(clips, decoded, strict=True)]
+    made = list(zip(clips, decoded, strict=True))
+    checked = [check(clip.plan, clip.image, frames) for clip, frames in made]
+    reports = [complete(clip.plan, clip.image, frames, one) for (clip, frames), one in zip(made, checked, strict=True)]
     return [frames.values_FCHW for frames in decoded], tuple(reports)

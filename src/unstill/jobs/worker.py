@@ -36,7 +36,8 @@ KEEP_EVERY_S = 5.0  # between two steps that are kept to go on from
 SHOW_EVERY_S = 0.5  # between two previews
 IDLE_S = 0.25  # between two looks into an empty queue
 PAUSE_S = 5.0  # before the disk is tried again that was full
-SHARES = {"prepare": 0.02, "load": 0.05, "sample": 0.75, "decode": 0.10, "check": 0.04, "write": 0.04}  # of a job's progress
+# Of a job's progress.
+SHARES = {"prepare": 0.02, "load": 0.05, "sample": 0.75, "decode": 0.10, "check": 0.02, "write": 0.02, "measure": 0.04}
 LIVES, LACKS = b".", b"-"  # signs of life; the second is of one that has nobody to make clips with
 
 
