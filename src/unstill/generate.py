@@ -156,7 +156,7 @@ class Making:
             with clock.stage("sample"):
                 latents = ladder.run("sample", lambda plan: self.sampling.go_on(plan, engine))
             held = {"sample": engine.peak_bytes()}
-            frames, report = finish(ladder, self.image, latents, clock)
+            frames, pixels, report = finish(ladder, self.image, latents, clock)
             held["decode"] = engine.peak_bytes()
         finally:
             ladder.restore()
@@ -166,7 +166,7 @@ class Making:
                          together=self.sampling.together)  # fmt: skip
         writer = write if self.run is None else partial(write_and_forget, self.run)
         recipe = write_recipe(self.plan, self.image)
-        clip = Clip(to_bytes(frames), report, recipe, self.plan.request, writer, draw=frames.draw)
+        clip = Clip(pixels, report, recipe, self.plan.request, writer, draw=frames.draw)
         if self.out is not None:
             with clock.stage("write"):
                 clip = replace(clip, path=self.out(clip) if callable(self.out) else clip.save(self.out))
@@ -190,8 +190,8 @@ class Making:
             self.run.leave()
 
 
-def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Frames, Report]:
-    """Decode and check; what half precision has broken is decoded once more in float32."""
+def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Frames, Any, Report]:
+    """Decode, check and round to 8 bits; what half precision has broken is decoded once more in float32."""
     engine, repairs = ladder.engine, list(latents.repairs)
 
     def decode_all(plan: Plan) -> Frames:
@@ -212,7 +212,8 @@ def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock)
             frames = ladder.run("decode", decode_wide)
             report = check(ladder.plan, image, frames)
             repairs.append(f"{error.message} in {ladder.plan.dtype}: decoded once more in float32")
-    return frames, replace(report, warnings=(*report.warnings, *repairs, *ladder.said))
+        pixels = to_bytes(frames)
+    return frames, pixels, replace(report, warnings=(*report.warnings, *repairs, *ladder.said))
 
 
 def tell_source(picture: Source, out: Path | Place | None) -> dict[str, str | None]:

@@ -97,8 +97,8 @@ def test_what_was_sampled_is_not_sampled_again(clip_of):
 
     clip = clip_of(engine="reference", watch=watch)
     assert steps == [1, 2]
-    said = clip.report.warnings[-1]
-    assert "memory ran out while sampling: now lean: branches of guidance run one after the other" in said
+    said = "memory ran out while sampling: now lean: branches of guidance run one after the other"
+    assert any(said in warning for warning in clip.report.warnings)
     assert clip.report.memory == "lean"
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unstill.artifacts import Box, Frames, ModelFiles, Plan, PreparedImage, Rung
-from unstill.check import check, refuse_broken
+from unstill.check import check, complete, refuse_broken
 from unstill.errors import ResultError
 from unstill.request import Request
 from unstill.values import Size
@@ -54,6 +54,13 @@ def test_a_picture_of_one_colour_may_give_a_clip_of_one_colour():
     refuse_broken(torch.zeros(3, 3, 8, 8), torch.zeros(3, 8, 8))
 
 
+def test_one_bright_row_in_a_frame_is_something_to_see():
+    frames = GOOD.clone()
+    frames[2] = 0.0
+    frames[2, :, 5] = 1.0  # not one of the rows that are looked at first
+    refuse_broken(frames, GOOD[0])
+
+
 def test_a_night_picture_is_not_called_black():
     refuse_broken(GOOD * 0.05, GOOD[0] * 0.05)
 
@@ -65,7 +72,8 @@ def test_change_is_counted_in_grey_levels():
 
 
 def test_a_still_is_reported_and_said():
-    report = check(PLAN, picture_of(GOOD[0]), Frames(GOOD[:1].repeat(4, 1, 1, 1)))
+    image, frames = picture_of(GOOD[0]), Frames(GOOD[:1].repeat(4, 1, 1, 1))
+    report = complete(PLAN, image, frames, check(PLAN, image, frames))
     assert report.mean_change == 0
     assert report.warnings[0] == "said before"
     assert "stands still" in report.warnings[1]
