@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
-TESTS := $(RUN) -m pytest -n 2 --dist worksteal
+WORKERS ?= 2
+TESTS := $(RUN) -m pytest -n $(WORKERS) --dist worksteal
 KERNELS := KERNELS_MUST_RUN=1 TRITON_INTERPRET=1 $(RUN) -m pytest tests/kernels -m kernels
 # Without bytecode on disk every process that tests start would compile all of src/, and pytest every test, each time anew.
 unexport PYTHONDONTWRITEBYTECODE
