@@ -3,8 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
-TESTS := $(RUN) -m pytest -n 2 --dist worksteal
+WORKERS ?= 2
+TESTS := $(RUN) -m pytest -n $(WORKERS) --dist worksteal
 KERNELS := KERNELS_MUST_RUN=1 TRITON_INTERPRET=1 $(RUN) -m pytest tests/kernels -m kernels
+# Without bytecode on disk every process that tests start would compile all of src/, and pytest every test, each time anew.
+unexport PYTHONDONTWRITEBYTECODE
 HAS_TRITON := $(RUN) -c 'import importlib.util as u; raise SystemExit(not u.find_spec("triton"))'
 
 .PHONY: help demo check types quick test kernels thorough coverage format bench soak docs clean

@@ -1,5 +1,7 @@
 """What many tests need: the miniature, a picture, and quiet surroundings."""
 
+import gc
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from unstill.jobs.files import Folder
 from unstill.jobs.store import Store
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # for processes that tests start: spinning threads fight for two cores
+NUMBERS = itertools.count()  # of tests
+gc.disable()  # until the tests are collected: whatever is made so far stays
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,10 +38,9 @@ def heard():
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch, tmp_path_factory):
     """Tests do not see this user's configuration, models or token."""
-    empty = tmp_path_factory.getbasetemp() / "home"
-    empty.mkdir(exist_ok=True)
-    monkeypatch.setenv("UNSTILL_CONFIG", str(empty / "none.toml"))
-    monkeypatch.setenv("UNSTILL_RUNS", str(tmp_path_factory.mktemp("runs")))
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("UNSTILL_CONFIG", str(base / "none.toml"))
+    monkeypatch.setenv("UNSTILL_RUNS", str(base / "runs" / str(next(NUMBERS))))  # made by whoever keeps a run
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
 
@@ -75,6 +78,12 @@ def pytest_make_parametrize_id(val, argname):
     """Name cases by type where their repr is long or holds an address, which differs between workers."""
     shown = repr(val)
     return f"{argname}-{type(val).__name__}" if len(shown) > 80 or " at 0x" in shown else None
+
+
+def pytest_collection_finish():
+    """Let no collection of garbage look through three thousand tests and all of torch again."""
+    gc.freeze()
+    gc.enable()
 
 
 LONGEST = ("test_serve_on_ray.py", "test_ray.py")  # tests of half a minute: at the end, the other worker would wait for them

@@ -1,6 +1,7 @@
 """The sizes that keep the code readable, with a margin: they catch drift, they do not force ugly splits."""
 
 import ast
+import functools
 from pathlib import Path
 
 QUIET = {"to_dict", "forward", "read", "decorate", "load", "convert"}  # overrides, and closures inside a function that says it
@@ -8,11 +9,23 @@ SOURCE = Path(__file__).parents[2] / "src" / "unstill"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
-def functions():
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield path.relative_to(SOURCE), node
+@functools.cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def functions() -> list[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    nodes = ((path.relative_to(SOURCE), node) for path in FILES for node in list_statements(parse(path)))
+    return [(path, node) for path, node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def list_statements(node: ast.AST):
+    """List what `ast.walk` lists, without the expressions, which hold no functions and are most of a tree."""
+    for below in ast.iter_child_nodes(node):
+        if not isinstance(below, ast.expr):
+            yield below
+            yield from list_statements(below)
 
 
 def test_no_file_is_longer_than_400_lines():
@@ -37,7 +50,7 @@ def test_no_function_has_more_than_seven_parameters():
 
 
 def test_every_module_and_public_function_says_what_it_is():
-    silent = [str(path.relative_to(SOURCE)) for path in FILES if not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [str(path.relative_to(SOURCE)) for path in FILES if not ast.get_docstring(parse(path))]
     public = (f for f in functions() if not f[1].name.startswith("_") and f[1].name not in QUIET)
     silent += [f"{path}:{f.name}" for path, f in public if not ast.get_docstring(f) and f.end_lineno - f.lineno > 4]
     assert silent == []
@@ -64,7 +77,7 @@ def test_what_generate_reaches_can_be_read_in_an_evening():
 
 
 def imported(path: Path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in list_statements(parse(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unstill"):
             base = SOURCE.joinpath(*node.module.split(".")[1:])
             for place in (base.with_suffix(".py"), base / "__init__.py", *(base / f"{alias.name}.py" for alias in node.names)):

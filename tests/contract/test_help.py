@@ -114,6 +114,7 @@ def list_nonsense():
                 yield name, f"{name_option(name)}={value}"
 
 
+@pytest.mark.slow
 def test_nonsense_is_refused_by_name_and_leaves_no_file(place, capsys):
     Image.new("RGB", (64, 64)).save(place / "photo.png")
     cases = list(list_nonsense())
@@ -150,17 +151,29 @@ def test_nonsense_as_json_is_one_object(capsys):
     assert [problem.split()[0] for problem in error["problems"]] == ["motion", "fps"]
 
 
-@pytest.mark.parametrize(
-    "words", [["-c", "import unstill"], ["-c", "import unstill; unstill.Request(motion=1)"], *(
-        ["-m", "unstill", *([] if command == "unstill" else [command]), "--help"] for command in BY_SNAPSHOT
-    ), ["-m", "unstill", "--version"], ["-m", "unstill", "animate", "x", "--moton"]], ids=" ".join,
-)  # fmt: skip
-def test_answers_need_nothing_heavy(words):
-    ran = subprocess.run([sys.executable, "-X", "importtime", *words], capture_output=True, text=True, check=False)
-    imported = {line.split("|")[2].strip() for line in ran.stderr.splitlines() if line.startswith("import time:")}
-    assert "unstill" in imported
-    heavy = HEAVY[:-1] if "--moton" in words else HEAVY  # an error is printed by rich
-    assert not imported & set(heavy)
+ANSWERS = """
+import sys
+import unstill
+unstill.Request(motion=1)
+from unstill.cli import main
+for words in %r:
+    try:
+        main(words)
+    except SystemExit:
+        pass
+    print(sorted(set(%r) & sys.modules.keys()), words, file=sys.stderr)
+"""
+
+
+def test_answers_need_nothing_heavy():
+    """In one process, one after the other: what the first imports is still there when the last has answered."""
+    asked = [[*([] if command == "unstill" else [command]), "--help"] for command in BY_SNAPSHOT]
+    asked += [["--version"], ["animate", "x", "--moton"]]
+    code = ANSWERS % (asked, HEAVY)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *others, mistake = [line for line in ran.stderr.splitlines() if line.startswith("[")]
+    assert [line.partition("] ")[0] for line in others] == ["["] * (len(asked) - 1), others
+    assert mistake.startswith("['rich'] ['animate'"), "an error is printed by rich, and by nothing else"
 
 
 def test_an_install_brings_few_packages_beside_torch():

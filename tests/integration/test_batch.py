@@ -91,6 +91,28 @@ def start(*words):
                             stderr=subprocess.PIPE, text=True)  # fmt: skip
 
 
+class Forked:
+    """The same as a fork, with what it says on standard error in a file; it leads no session, so that signals are for it alone."""
+
+    def __init__(self, forks, said, *words):
+        self.said = said
+        with said.open("wb") as stderr:
+            self.child = forks.start("unstill", ["batch", *map(str, words), *SMALL], stderr=stderr)
+        self.pid, self.poll, self.kill = self.child.pid, self.child.poll, self.child.kill
+
+    @property
+    def stderr(self):
+        return self.said.open()
+
+    @property
+    def returncode(self):
+        return self.child.returncode
+
+    def communicate(self, timeout=MOST_S):
+        self.child.wait(timeout)
+        return "", self.said.read_text()
+
+
 def wait_for(condition, what, process=None):
     end = time.monotonic() + MOST_S
     while not condition():
@@ -144,7 +166,8 @@ def test_ctrl_c_and_sigterm_end_after_the_step_and_the_same_command_goes_on(fork
     manifest = tmp_path / "shots.csv"
     manifest.write_text("picture,seed,name\n" + "".join(f"{photos}/one.png,{seed},{seed}\n" for seed in range(4)))
     clips = tmp_path / "clips"
-    batch = start(manifest, "-o", clips)
+    words = (manifest, "-o", clips)
+    batch = start(*words) if number == signal.SIGINT else Forked(forked, tmp_path / "said", *words)
     wait_for(lambda: len(read(clips)) >= 1, "the first clip", batch)
     # As a terminal does, to the workers too; or as whoever started it.
     (os.killpg if number == signal.SIGINT else os.kill)(batch.pid, number)
@@ -166,14 +189,14 @@ def test_a_batch_whose_processes_are_killed_loses_and_repeats_nothing(forked, tm
     rows = [{"picture": str(photos / "one.png"), "seed": seed, "name": str(seed)} for seed in range(6)]
     manifest.write_text("\n".join(map(json.dumps, rows)))
     clips = tmp_path / "clips"
-    batch = start(manifest, "-o", clips)
+    batch = Forked(forked, tmp_path / "said", manifest, "-o", clips)
     wait_for(lambda: len(read(clips)) >= 1, "the first clip", batch)
-    [worker] = list_children(batch.pid)
+    [worker] = forked.find("unstill.batch.worker", str(clips))
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: len(read(clips)) >= 3, "a clip of the next worker", batch)
     batch.kill()
     batch.communicate()
-    wait_for(lambda: not list_workers(clips), "the end of its worker")
+    wait_for(lambda: not forked.find("unstill.batch.worker", str(clips)), "the end of its worker")
     there = len(list(clips.glob("*.mp4")))
     assert main(["batch", str(manifest), "-o", str(clips), *SMALL, "-q"]) == 0
     lines = read(clips)
@@ -181,23 +204,6 @@ def test_a_batch_whose_processes_are_killed_loses_and_repeats_nothing(forked, tm
     assert sorted(line["number"] for line in lines) == [1, 2, 3, 4, 5, 6]
     assert sum(not line["found"] for line in lines) <= 6
     assert there >= 3
-
-
-def list_children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def list_workers(clips):
-    """Find the worker processes of this folder."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"unstill.batch.worker" in words and str(clips).encode() in words:
-            found.append(folder.name)
-    return found
 
 
 @pytest.mark.slow

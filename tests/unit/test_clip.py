@@ -38,6 +38,7 @@ def test_a_picture_becomes_one_vector(miniature_files):
     torch.testing.assert_close(together[1:], tower(other), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_tensor_of_the_miniature_matters(miniature_files):
     """Else a test on it would not notice a tensor that is loaded wrongly."""
     tower = load_image_tower(miniature_files, torch.float32, "cpu").requires_grad_(True)

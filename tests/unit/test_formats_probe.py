@@ -170,6 +170,7 @@ def test_a_huge_sparse_file_is_neither_read_nor_believed(tmp_path, start, size):
     assert time.process_time() - begun < 5
 
 
+@pytest.mark.slow
 def test_an_index_that_claims_samples_without_end_takes_no_memory(files, tmp_path):
     """One number in the table of sizes: FFmpeg would set aside 24 bytes a sample."""
     data = bytearray(files["mp4"].read_bytes())

@@ -81,6 +81,7 @@ def test_texts_are_where_other_programs_look_for_them():
             assert (image.text["Software"], image.text["Comment"]) == wanted
 
 
+@pytest.mark.slow
 def test_names_sort_as_frames_follow():
     names = list(encode_pngs(np.zeros((10_000, 1, 1, 3), np.uint8), make_sheet()))
     assert names == sorted(names)

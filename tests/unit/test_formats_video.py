@@ -142,6 +142,7 @@ def test_the_same_frames_give_the_same_bytes():
     assert first == second
 
 
+@pytest.mark.slow
 def test_encoders_say_nothing():
     """SVT-AV1 alone writes 30 lines of settings on standard error."""
     code = (

@@ -67,6 +67,7 @@ def test_a_clean_pan_has_no_fault():
     assert judge(measure_good()) == ()
 
 
+@pytest.mark.slow
 def test_a_thing_that_passes_is_measured_and_is_not_the_camera():
     frames, way = disc(grain(3), grain(5), 5, radius_px=150)
     found = measure_clip(frames)
@@ -172,6 +173,7 @@ def test_frames_that_come_four_times_as_often_may_each_move_less(numbers, usual,
         assert is_told_still == ("still" in {verdict.name for verdict in judge(found, fps)}), "sentence and verdict agree"
 
 
+@pytest.mark.slow
 def test_a_thing_of_rich_texture_before_plain_ground_is_not_taken_for_the_camera():
     """It has most of what can be followed, and plain ground hardly tells that it is not moved."""
     ground = 0.3 + 0.5 * torch.linspace(0, 1, 512).expand(3, 288, 512)
@@ -195,6 +197,7 @@ def test_two_frames_are_enough_and_small_clips_are_measured_at_their_size():
     assert {len(curve) for curve in found.curves.values()} == {1, 2}
 
 
+@pytest.mark.slow
 def test_grey_clips_lose_no_colour():
     grey = travel(grain(size=(144, 256)).mean(0, keepdim=True).expand(3, -1, -1), 4, pan=(1.0, 0.0))
     cast = torch.linspace(0.3, 3.0, 4)[:, None] / 255

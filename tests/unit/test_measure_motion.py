@@ -29,11 +29,11 @@ def whole(way_CHW):
 @pytest.mark.parametrize(
     ("pan", "zoom", "roll"),
     [
-        ((0.5, 0.0), 0, 0),
-        ((12.0, -3.0), 0, 0),
-        ((0.0, 0.0), 1, 0),
-        ((0.0, 0.0), -1, 0),
-        ((0.0, 0.0), 0, 1),
+        pytest.param((0.5, 0.0), 0, 0, marks=pytest.mark.slow),
+        pytest.param((12.0, -3.0), 0, 0, marks=pytest.mark.slow),
+        pytest.param((0.0, 0.0), 1, 0, marks=pytest.mark.slow),
+        pytest.param((0.0, 0.0), -1, 0, marks=pytest.mark.slow),
+        pytest.param((0.0, 0.0), 0, 1, marks=pytest.mark.slow),
         ((4.0, 2.0), 0.8, -0.6),
     ],
 )
@@ -48,6 +48,7 @@ def test_a_camera_is_taken_apart(pan, zoom, roll):
     assert float(measure_motion_px(flow, camera)) == pytest.approx(float(way.norm(dim=0).mean()), rel=0.03)
 
 
+@pytest.mark.slow
 def test_places_that_cannot_be_seen_count_with_the_camera():
     """Only the middle has texture; the whole picture zooms."""
     picture, way = grain().clone(), similar(zoom_percent=1)
@@ -56,7 +57,7 @@ def test_places_that_cannot_be_seen_count_with_the_camera():
     assert float(measure_motion_px(flow, camera)) == pytest.approx(float(way.norm(dim=0).mean()), rel=0.05)
 
 
-@pytest.mark.parametrize("step_px", [4, 10])
+@pytest.mark.parametrize("step_px", [4, pytest.param(10, marks=pytest.mark.slow)])
 def test_an_object_is_not_the_camera(step_px):
     """Flow reaches some 6 px beyond the object's edge, an eighth of this disc's area, and is taken back by the light there."""
     frames, way = disc(grain(), grain(2), step_px)
@@ -80,8 +81,8 @@ def test_an_object_before_a_moving_camera_is_left_over():
 
 
 def test_a_frozen_clip_is_static():
-    flow, camera = look(grain()[None].repeat(3, 1, 1, 1))
-    assert measure_static_share(flow, camera).tolist() == [1, 1]
+    flow, camera = look(grain()[None].repeat(2, 1, 1, 1))
+    assert measure_static_share(flow, camera).tolist() == [1]
     assert float(measure_motion_px(flow, camera).max()) < 1e-3
     assert name_camera(flow, camera).word == "still"
 
@@ -97,11 +98,11 @@ def test_nothing_to_see_gives_zeros():
     ("word", "film"),
     [
         ("left", {"pan": (3.0, 0.0)}),
-        ("right", {"pan": (-3.0, 0.5)}),
-        ("up", {"pan": (0.4, 3.0)}),
-        ("down", {"pan": (0.0, -3.0)}),
+        pytest.param("right", {"pan": (-3.0, 0.5)}, marks=pytest.mark.slow),
+        pytest.param("up", {"pan": (0.4, 3.0)}, marks=pytest.mark.slow),
+        pytest.param("down", {"pan": (0.0, -3.0)}, marks=pytest.mark.slow),
         ("push", {"zoom_percent": 0.8}),
-        ("pull", {"zoom_percent": -0.8}),
+        pytest.param("pull", {"zoom_percent": -0.8}, marks=pytest.mark.slow),
         ("still", {}),
     ],
 )
@@ -115,6 +116,7 @@ def test_a_turn_is_called_roll():
     assert (found.word, found.other) == ("roll", None)
 
 
+@pytest.mark.slow
 def test_between_two_words_both_are_told():
     found = name_camera(*look(pair(grain(), similar((3.0, -2.6)))))
     assert (found.word, found.other) == ("left", "down")

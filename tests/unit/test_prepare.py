@@ -151,6 +151,7 @@ def read_stdin(**streams) -> str:
     return ran.stdout.strip()
 
 
+@pytest.mark.slow
 def test_standard_input_from_a_file_a_terminal_and_nothing(tmp_path):
     (tmp_path / "a.png").write_bytes(encode(smooth(), "PNG"))
     with (tmp_path / "a.png").open("rb") as file:
@@ -163,6 +164,7 @@ def test_standard_input_from_a_file_a_terminal_and_nothing(tmp_path):
     assert "Standard input is closed" in read_stdin(preexec_fn=lambda: os.close(0))
 
 
+@pytest.mark.slow
 def test_standard_input_from_a_slow_pipe():
     data = encode(smooth(), "PNG")
     out, into = os.pipe()

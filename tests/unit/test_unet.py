@@ -117,6 +117,7 @@ def test_a_forward_chunk_bounds_what_runs_at_once(unet):
     assert max(rows) == 2 * 8 * 8
 
 
+@pytest.mark.slow
 def test_every_tensor_of_the_miniature_matters(miniature_files):
     """Else a test on it would not notice a tensor that is loaded wrongly."""
     unet = load_unet(miniature_files, torch.float64, "cpu").requires_grad_(True)

@@ -57,6 +57,7 @@ def test_frames_decoded_at_once_see_each_other_and_clips_do_not(vae):
     assert (vae.decode(latents, 6)[2] - as_two_clips[2]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_every_tensor_of_the_miniature_matters(miniature_files):
     """Else a test on it would not notice a tensor that is loaded wrongly."""
     vae = load_vae(miniature_files, torch.float32, "cpu").requires_grad_(True)

@@ -22,6 +22,7 @@ from unstill.formats.probe import probe
 from unstill.request import Request
 from unstill.write import check_target, write
 
+SLOW = ("gif", "webm")  # to encode, time and again
 TESTS = str(Path(__file__).parents[1])
 KILLED = """
 import json, os, signal, sys, tempfile
@@ -137,7 +138,7 @@ class TestWhatIsStored:
 class TestMaxBytes:
     NOISE = np.random.default_rng(0).integers(0, 256, (6, 96, 128, 3), np.uint8)
 
-    @pytest.mark.parametrize("kind", FORMATS)
+    @pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in FORMATS])
     def test_a_file_is_reduced_until_it_fits_and_says_how(self, tmp_path, kind):
         clip = make_clip(self.NOISE)
         whole = sum(file.stat().st_size for file in sized(clip.save(tmp_path / name(kind))))
@@ -278,6 +279,7 @@ class TestPublication:
 
     @pytest.mark.parametrize("kind", ["mp4", "png"])
     @pytest.mark.parametrize("exists", [False, True])
+    @pytest.mark.slow
     def test_a_full_disk_says_so_and_leaves_all_as_it_was(self, tmp_path, kind, exists):
         """On a real file system of 60 kB, mounted where only the child sees it."""
         code = (
@@ -338,6 +340,7 @@ class TestPublication:
         assert names(tmp_path) == ["frames"]
         assert probe(tmp_path / "frames").frames == 2
 
+    @pytest.mark.slow
     def test_killed_at_any_moment_the_target_is_the_old_or_the_new(self, tmp_path):
         """Before every call that reaches the disk, in a process of its own."""
         path = tmp_path / "clip.gif"
@@ -366,6 +369,7 @@ class TestPublication:
         assert probe(path).frames in (2, 6)
         assert all(re.fullmatch(r"clip\.gif|\.unstill-[0-9a-f]{16}\.part", left) for left in names(tmp_path))
 
+    @pytest.mark.slow
     def test_two_writers_to_one_name_leave_one_whole_file(self, tmp_path):
         code = (
             "import sys; from pathlib import Path; from clips import make_clip, make_frames\n"

@@ -91,8 +91,8 @@ class Worker:
             self.sign()
             try:
                 job = self.store.claim(self.name, self.lease_s)
-                if job is None:
-                    self.store.expire(is_gone)
+                if job is None and self.store.expire(is_gone):
+                    continue  # what came back is claimed at once
             except (DiskFull, StoreError) as error:
                 self._wait_out(error)
                 continue
