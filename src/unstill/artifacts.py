@@ -302,4 +302,4 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
-Place = Callable[[Clip], Path]  # writes a clip and says where
+Publish = Callable[[Clip], Path]  # writes a clip and says where

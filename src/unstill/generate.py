@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 import unstill
-from unstill.artifacts import Clip, Frames, Latents, Place, Plan, PreparedImage, Progress, Report, Step, Watch
+from unstill.artifacts import Clip, Frames, Latents, Publish, Plan, PreparedImage, Progress, Report, Step, Watch
 from unstill.check import check, complete
 from unstill.decode import decode
 from unstill.engine import Engine, Load
@@ -59,7 +59,7 @@ def animate(
 def generate(
     request: Request,
     picture: Source,
-    out: Path | Place | None = None,
+    out: Path | Publish | None = None,
     *,
     watch: Watch = ignore,
     load: Load = load_engine,
@@ -109,7 +109,7 @@ def name_takes(out: Path, request: Request) -> list[Path]:
 def generate_one(
     request: Request,
     picture: Source,
-    out: Path | Place | None = None,
+    out: Path | Publish | None = None,
     *,
     watch: Watch = ignore,
     load: Load = load_engine,
@@ -126,7 +126,7 @@ class Making:
         self,
         request: Request,
         picture: Source,
-        out: Path | Place | None = None,
+        out: Path | Publish | None = None,
         *,
         watch: Watch = ignore,
         runs: Runs | None = None,
@@ -216,7 +216,7 @@ def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock)
     return frames, pixels, replace(report, warnings=(*report.warnings, *repairs, *ladder.said))
 
 
-def tell_source(picture: Source, out: Path | Place | None) -> dict[str, str | None]:
+def tell_source(picture: Source, out: Path | Publish | None) -> dict[str, str | None]:
     """Say where a run's picture is and where its clip goes, as far as that can be said."""
     where = str(Path(picture).resolve()) if isinstance(picture, (str, Path)) and Path(picture).exists() else None
     return {"picture": where, "out": str(out.resolve()) if isinstance(out, Path) else None}

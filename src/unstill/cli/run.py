@@ -27,7 +27,7 @@ from unstill.request import Request
 from unstill.values import show
 
 if TYPE_CHECKING:
-    from unstill.artifacts import Clip, Place, Plan
+    from unstill.artifacts import Clip, Publish, Plan
     from unstill.engine import Engine
 
 STREAM = "-"  # as a file name: standard input or output
@@ -154,7 +154,7 @@ def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[s
         stop.check(progress)
         display(progress)
 
-    def animate(out: Path | Place) -> Clip:
+    def animate(out: Path | Publish) -> Clip:
         return generate(request, target.picture, out, watch=watch, load=load, runs=Runs())
 
     with stop, display:
@@ -182,18 +182,19 @@ def _stream(animate: Callable[[Path], Clip], request: Request) -> Clip:
     return replace(clip, path=None)
 
 
-def name_late(target: Target, request: Request) -> Place:
+def name_late(target: Target, request: Request) -> Publish:
     """Return what writes a clip by a free name, chosen last: by then another run may have taken the one that was free."""
     wished = check_place(target, request)
 
-    def place(clip: Clip) -> Path:
+    def publish(clip: Clip) -> Path:
+        """Write a clip aside, then give it the first name that is free."""
         try:
             with tempfile.TemporaryDirectory(prefix=ASIDE, dir=wished.parent) as folder:
                 return claim(clip.save(Path(folder) / wished.name), target, request)
         except OSError as error:
             raise WriteError(f"{show(wished.name)} cannot be written: {error.strerror or error}") from None
 
-    return place
+    return publish
 
 
 def claim(made: Path, target: Target, request: Request) -> Path:
