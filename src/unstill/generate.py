@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 import unstill
-from unstill.artifacts import Clip, Frames, Latents, Publish, Plan, PreparedImage, Progress, Report, Step, Watch
+from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Publish, Report, Step, Watch
 from unstill.check import check, complete
 from unstill.decode import decode
 from unstill.engine import Engine, Load

@@ -27,7 +27,7 @@ from unstill.request import Request
 from unstill.values import show
 
 if TYPE_CHECKING:
-    from unstill.artifacts import Clip, Publish, Plan
+    from unstill.artifacts import Clip, Plan, Publish
     from unstill.engine import Engine
 
 STREAM = "-"  # as a file name: standard input or output
