@@ -212,7 +212,7 @@ def assert_killed(out, err):
 
 
 @needs_ray
-@pytest.mark.slow
+@pytest.mark.thorough("a cluster of its own and silences to wait for; actors that hang on a server, and processes, have a case")
 def test_an_actor_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, surroundings, miniature):
     knobs = json.dumps({**KNOBS, "model": str(miniature)})
     words = [sys.executable, "-c", HANGING, str(tmp_path / "one.png"), str(tmp_path / "clips"), knobs]
