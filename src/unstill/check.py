@@ -12,7 +12,7 @@ from unstill.engine.memory_errors import is_memory
 from unstill.errors import ResultError
 from unstill.measure.clip import measure_clip
 from unstill.measure.steady import measure_fidelity_db
-from unstill.measure.verdicts import describe_motion, judge
+from unstill.measure.verdicts import describe_motion, judge, judge_asked
 from unstill.render.film import show
 
 GREY_LEVELS = 255.0
@@ -27,7 +27,7 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
     refuse_broken(values_FCHW, picture_CHW)
     found, said = measure(plan, values_FCHW, picture_CHW) if plan.request.measure else (None, ())
     change = (values_FCHW[1:] - values_FCHW[:-1]).abs().mean().item() * GREY_LEVELS
-    verdicts = () if found is None else judge(found)
+    verdicts = () if found is None else (*judge(found), *judge_asked(found, plan.request.camera, list_arrows(plan)[1]))
     warnings = [*plan.warnings, *(f"{verdict.text}: {verdict.cure}" for verdict in verdicts), *said]
     if found is None and change < STILL:
         warnings.append(f"the clip stands still ({change:.2f} grey levels of change): --fix-still, or --want-motion natural")
@@ -52,12 +52,18 @@ def measure(plan: Plan, values_FCHW: torch.Tensor, picture_CHW: torch.Tensor) ->
     said: tuple[str, ...] = ()
     for device in (plan.device, "cpu"):
         try:
-            return measure_clip(values_FCHW, picture_CHW, device), said
+            return measure_clip(values_FCHW, picture_CHW, device, list_arrows(plan)[0]), said
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):
                 raise
             said = ("memory ran out while the clip was measured: it was measured again on the CPU",)
     return None, ("memory ran out while the clip was measured: nothing is known of its motion",)
+
+
+def list_arrows(plan: Plan) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """List where the arrows that were asked for start, and how far they go, in fractions of the frame."""
+    each = plan.request.move.each if plan.request.move is not None else ()
+    return [(arrow.x, arrow.y) for arrow in each], [(arrow.dx, arrow.dy) for arrow in each]
 
 
 def tell_asked(plan: Plan) -> str:

@@ -19,6 +19,9 @@ STRIDE = 6  # every sixth answer in both directions: 1,032 points fit a camera a
 SCALES_PX = (32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5, 0.5)  # what counts as an outlier, narrowed step by step
 LOOSE = 0.1  # of the motion is added to the scale, since no scene is a plane
 OPPOSED = 0.25  # of what goes one way must go the other way, for an orbit
+EVEN = 0.25  # of the growth may differ from place to place for a zoom; a push over ground has 0.5 and more
+GROWS = 0.25  # of the motion both ways must a scene grow by, for an arc
+TURNS, ASTRAY = 2, 0.5  # how often a shaken camera turns back at least, and how much of its way leads somewhere at most
 TELLING = 2 * GREY  # a place counts as changed from here on, however much it changes
 DOUBT = 0.5  # of what the fitted camera leaves changed; a push past a plain sky leaves 0.6 and more, a disc 0.3
 UNSURE = 1.5  # a word that explains less than this many times the next one's motion is told with it
@@ -181,30 +184,76 @@ def move_plane(answer_PK: Tensor, place_CHW: Tensor, reach: float) -> Tensor:
 
 
 def name_camera(flow: Flow, camera: Camera) -> CameraWord:
-    """Name the camera's way over the clip: still, push, pull, left, right, up, down, orbit or roll.
+    """Name the camera's way over the clip.
 
-    Each word counts by the mean motion that it explains. A camera that goes right moves the scene to the left. An orbit
-    looks like a sideways walk whose far and near parts go opposite ways, and is told with the walk where these are close.
+    still, left, right, up, down, roll: each counts by the mean motion that it explains; a camera that goes right moves the
+    scene to the left. What depth tells apart, without knowing depth:
+
+    handheld    pans that turn back again and again, and end up where they began
+    zoom        growth that is the same everywhere; push: growth that is not
+    dolly-zoom  one part grows while another shrinks
+    orbit       sideways motion whose near and far parts go opposite ways; arc: the same, and it grows
     """
+    shaken_px = _measure_shake_px(camera)
+    if shaken_px > STILL_PX:
+        return CameraWord("handheld", None, shaken_px)
     place_CHW = lay_points(flow)
     radius_px = float(place_CHW.norm(dim=0).mean())
     pan_x, pan_y = float(camera.pan_x_px_P.mean()), float(camera.pan_y_px_P.mean())
     zoom = float(camera.zoom_percent_P.mean()) / 100 * radius_px
     roll = float(torch.deg2rad(camera.roll_degrees_P).mean()) * radius_px
-    orbit_px = _opposed_px(flow, camera, place_CHW)
-    sideways = "left" if pan_x > 0 else "right"
+    orbit_px, breath_px = _opposed_px(flow, camera, place_CHW), _breath_px(flow, camera, place_CHW)
     sizes = {
         "orbit": orbit_px,
-        sideways: abs(pan_x),
+        "left" if pan_x > 0 else "right": abs(pan_x),
         "up" if pan_y > 0 else "down": abs(pan_y),
         "push" if zoom > 0 else "pull": abs(zoom),
         "roll": abs(roll),
+        "dolly-zoom": breath_px,
     }
     (word, size), (other, next_size) = sorted(sizes.items(), key=lambda item: -item[1])[:2]
     if size < STILL_PX:
         return CameraWord("still", word if size > STILL_PX / UNSURE else None, size)
     close = next_size * UNSURE > size and next_size >= STILL_PX
+    if word == "push" and _spread_growth(flow, camera, place_CHW) < EVEN:
+        return CameraWord("zoom", other if close else "push", size)  # a push before a wall looks like this, too
+    if word in ("orbit", "push") and orbit_px > STILL_PX and zoom > max(GROWS * orbit_px, STILL_PX / 2):
+        return CameraWord("arc", word, size)
     return CameraWord(word, other if close else None, size)
+
+
+def _measure_shake_px(camera: Camera) -> float:
+    """Measure pans that turn back at least twice and lead nowhere, px a frame; 0 for all others."""
+    pan_P2 = torch.stack([camera.pan_x_px_P, camera.pan_y_px_P], 1)
+    path, net = float(pan_P2.norm(dim=1).mean()), float(pan_P2.mean(0).norm())
+    most = pan_P2[:, int(pan_P2.abs().sum(0).argmax())]
+    way = most[most.abs() > 0.2 * most.abs().max()].sign()
+    turns = int((way[1:] != way[:-1]).sum())
+    return path if turns >= TURNS and net < ASTRAY * path else 0.0
+
+
+def _radial(flow: Flow, camera: Camera, place_CHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Give mean growth at each place, as a share, and how much it tells there: more far from the middle."""
+    pan = torch.stack([camera.pan_x_px_P.mean(), camera.pan_y_px_P.mean()])[:, None, None]
+    square = place_CHW.square().sum(0)
+    grown = ((flow.flow_PCHW.mean(0) - pan) * place_CHW).sum(0) / square.clamp(min=1.0)
+    return grown, flow.confidence_PHW.mean(0) * square.sqrt()
+
+
+def _spread_growth(flow: Flow, camera: Camera, place_CHW: Tensor) -> float:
+    """Measure how much growth differs from place to place, as a share of itself."""
+    grown, weight = _radial(flow, camera, place_CHW)
+    weight = weight / weight.sum().clamp(min=1e-6)
+    mean = (grown * weight).sum()
+    return float(((grown - mean).square() * weight).sum().sqrt() / mean.abs().clamp(min=1e-6))
+
+
+def _breath_px(flow: Flow, camera: Camera, place_CHW: Tensor) -> float:
+    """Measure growth of one part while another shrinks, px a frame; 0 where most of it goes one way."""
+    grown, weight = _radial(flow, camera, place_CHW)
+    total = flow.confidence_PHW.mean(0).sum().clamp(min=1e-6)
+    grows, shrinks = (float((one.clamp(min=0) * weight).sum() / total) for one in (grown, -grown))
+    return grows + shrinks if min(grows, shrinks) > OPPOSED * max(grows, shrinks) else 0.0
 
 
 def _opposed_px(flow: Flow, camera: Camera, place_CHW: Tensor) -> float:
