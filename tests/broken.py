@@ -20,9 +20,12 @@ from torch import Tensor
 from films import places
 
 SIZE, AROUND = (216, 384), (270, 480)  # of a frame, and of the picture that it is a part of
-FRAMES = 16
+FRAMES = 13
+PLACES = 8  # of which a thing is doubled that has the most to be known by
+DRAWS = 12  # faults drawn until one can be seen
+SEEN_GREYS, SEEN_PX = 20, 150  # a fault can be seen where so many pixels of the last frame differ by so much
 FAULTS = {"cut": "torn", "shifted": "torn", "filled": "filled", "stretched": "smeared", "bent": "bent", "doubled": "ghost"}
-WHOLE = ("pan", "zoom", "roll", "depth")
+WHOLE = ("still", "pan", "zoom", "roll", "tilt")
 
 Fault = Callable[[Tensor, float], Tensor]  # from where each pixel is read, and how far the clip is, to the frame
 
@@ -36,19 +39,33 @@ class Broken:
 
 
 def make_broken(picture_CHW: Tensor, seed: int) -> Iterator[tuple[str, Broken]]:
-    """Film a picture [3, H, W], 0 to 1: three times whole, and once with every fault; the same again for the same seed."""
+    """Film a picture [3, H, W], 0 to 1: twice whole, and once with every fault that can be seen in it.
+
+    The same seed gives the same clips.
+    """
     rng = np.random.default_rng(seed)
     picture_CHW = F.interpolate(picture_CHW[None], AROUND, mode="bilinear", antialias=True)[0]
     upright = rng.uniform(-0.35, 0.35)
     barred_CHW = draw_bars(picture_CHW, rng, upright)
     if rng.random() < 0.5:
         picture_CHW = barred_CHW
-    for kind in rng.permutation(WHOLE)[:3]:
+    for kind in rng.permutation(WHOLE)[:2]:
         yield str(kind), Broken(film(picture_CHW, _draw_camera(str(kind), rng), None, rng), None)
     for name, verdict in FAULTS.items():
         scene = barred_CHW if name == "bent" else picture_CHW
-        fault = _bend(scene, rng, upright) if name == "bent" else BREAK[name](scene, rng)
-        yield name, Broken(film(scene, _draw_camera(str(rng.choice(WHOLE)), rng), fault, rng), verdict)
+        camera = _draw_camera(str(rng.choice(WHOLE)), rng)
+        for _ in range(DRAWS):
+            fault = _bend(scene, rng, upright) if name == "bent" else BREAK[name](scene, rng)
+            if is_seen(scene, camera, fault):
+                yield name, Broken(film(scene, camera, fault, rng), verdict)
+                break
+
+
+def is_seen(picture_CHW: Tensor, camera: Callable[[float], Tensor], fault: Fault) -> bool:
+    """Whether the last frame differs enough from what it would be without the fault."""
+    at_CHW = camera(1.0)
+    differs = (fault(at_CHW, 1.0) - read(picture_CHW, at_CHW)).abs().amax(0) > SEEN_GREYS / 255
+    return int(differs.sum()) >= SEEN_PX
 
 
 def film(picture_CHW: Tensor, camera: Callable[[float], Tensor], fault: Fault | None, rng: np.random.Generator) -> Tensor:
@@ -87,11 +104,11 @@ def _draw_camera(kind: str, rng: np.random.Generator) -> Callable[[float], Tenso
     angle, sign = rng.uniform(0, 2 * math.pi), rng.choice([-1, 1])
     pan = torch.tensor([math.cos(angle), 0.5 * math.sin(angle)])[:, None, None] * rng.uniform(8, 30)
     zoom, turn = sign * rng.uniform(0.05, 0.15), math.radians(sign * rng.uniform(2, 5))
-    tilt = rng.normal(0, 1, 2)
-    hump = torch.exp(-(((place[0] - rng.uniform(-120, 120)) / 110) ** 2) - ((place[1] - rng.uniform(-60, 60)) / 80) ** 2)
-    near = 0.4 * (tilt[0] * place[0] / 192 + tilt[1] * place[1] / 108) + 0.5 * hump * (rng.random() < 0.5)
+    tilt = torch.tensor(rng.normal(0, 0.06, 2), dtype=torch.float32)[:, None, None] / 192
 
     def see(t: float) -> Tensor:
+        if kind == "still":
+            return place
         if kind == "pan":
             return place + t * pan
         if kind == "zoom":
@@ -99,7 +116,7 @@ def _draw_camera(kind: str, rng: np.random.Generator) -> Callable[[float], Tenso
         if kind == "roll":
             cos, sin = math.cos(t * turn), math.sin(t * turn)
             return torch.stack([place[0] * cos - place[1] * sin, place[0] * sin + place[1] * cos])
-        return place + t * (0.4 * pan + pan * 0.5 * near)
+        return (place + 0.5 * t * pan) / (1 + t * (tilt * place).sum(0))  # a wall seen askew
 
     return see
 
@@ -143,7 +160,9 @@ def _draw_blob(rng: np.random.Generator, radius: float) -> Callable[[Tensor, Ten
 
     def reach(along: Tensor, across: Tensor) -> Tensor:
         angle = torch.atan2(across, along)
-        edge = 1 + sum(size * torch.sin((k + 2) * angle + phase) for k, (size, phase) in enumerate(zip(sizes, phases, strict=True)))
+        edge = 1 + sum(
+            size * torch.sin((k + 2) * angle + phase) for k, (size, phase) in enumerate(zip(sizes, phases, strict=True))
+        )
         return torch.hypot(along, across / flat) / (radius * edge)
 
     return reach
@@ -225,8 +244,13 @@ def _bend(picture_CHW: Tensor, rng: np.random.Generator, upright: float) -> Faul
 
 def _double(picture_CHW: Tensor, rng: np.random.Generator) -> Fault:
     """Let a thing appear a second time: it grows out of nothing there, or slides away from itself."""
-    centre, angle = _find_full(picture_CHW, rng, 0.5), rng.uniform(0, 2 * math.pi)
     radius = rng.uniform(14, 28)
+    x, y = places(AROUND)
+
+    def vary(centre: tuple[float, float]) -> float:
+        return float(picture_CHW[:, torch.hypot(x - centre[0], y - centre[1]) < radius].std(1).mean())
+
+    centre = max((_find_full(picture_CHW, rng, 0.5) for _ in range(PLACES)), key=vary)  # a thing that can be told from others
     inside, far, slides = _draw_blob(rng, radius), radius * rng.uniform(2.2, 3.5), rng.random() < 0.5
     angle = math.atan2(-centre[1], -centre[0]) + rng.uniform(-0.6, 0.6)  # toward the middle, so that both are seen
 

@@ -1,12 +1,11 @@
-"""Straight lines of a picture, and how far they are from straight in another frame.
+"""Straight lines of a picture, and whether they are straight in another frame.
 
-It does not know clips or verdicts.
+A line bends where its edge has left the best straight line but goes on beside it. It does not know clips or verdicts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,9 +21,16 @@ BESIDE = 3  # px beside a line where its edge is looked for
 HOLDS = 0.35  # of the edge in the middle is what must be left along the line
 STRAIGHT = 0.8  # px that an edge may lie off its line in the first frame
 SHORTEST = 40  # px: shorter lines tell little of bending
+GAP, SUPPORT = 12, 0.65  # px to both sides within which this share of a line must have its edge
 SOLVES = 8  # steps that find where a point of the first frame has gone
-SEEN = 0.8  # of a line must still have its edge where it has gone
-SMOOTH = 7  # px along a line that are averaged
+MOST = 48  # lines, the longest ones
+ASIDE, TURNED = 3.0, 0.99  # px beside a longer line, and cosine to it, within which another one is a part of it
+SAMPLES = 64  # along a line
+ROOM, TILT = 12, 8  # px to both sides in which its edge is followed; in which the ends of the best straight line lie
+EDGE_LEFT = 0.35  # of a line's edge must be left where it counts
+WHOLE, STRAIGHT_SHARE = 0.85, 0.93  # of a line must still have its edge; of a line in the first frame must be straight
+OFF = 2  # px from the best straight line are off it
+PULL = 0.02  # of a sample: an edge that goes on as it went is preferred
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +40,23 @@ class Lines:
     points_LN2: Tensor
     holds_LN: Tensor  # which of the samples are on the line
     normal_L2: Tensor
+    edge_L: Tensor  # how strong the edge is, on average
+
+    def take(self, which: Tensor) -> Lines:
+        """Return some of the lines."""
+        return Lines(self.points_LN2[which], self.holds_LN[which], self.normal_L2[which], self.edge_L[which])
 
 
 @dataclass(frozen=True, eq=False)
 class Bends:
-    """How far each line is from straight in a late frame, in px, and where it is."""
+    """How many px of each line lie off the best straight line in a late frame, and where the line is."""
 
     off_L: Tensor
     box_L4: Tensor  # left, top, right, bottom, px
 
 
 def find_lines(light_HW: Tensor) -> Lines:
-    """Find straight edges, at most one from each cell."""
+    """Find straight edges, at most one from each cell, each once."""
     slope_2HW = _slope(light_HW)
     strength_HW = torch.hypot(*slope_2HW)
     best, index = F.max_pool2d(strength_HW[None, None], CELL, return_indices=True)
@@ -55,15 +66,35 @@ def find_lines(light_HW: Tensor) -> Lines:
     normal_L2 = _orient(slope_2HW, chosen)
     for half in HALVES:
         at_L2, normal_L2, lines = _follow(slope_2HW, at_L2, normal_L2, half)
-    kept = lines.holds_LN.sum(1) >= SHORTEST
-    return Lines(lines.points_LN2[kept], lines.holds_LN[kept], lines.normal_L2[kept])
+    lines = lines.take(lines.holds_LN.sum(1) >= SHORTEST)
+    lines = lines.take(_choose(lines))
+    if not len(lines.edge_L):
+        return lines
+    course = _unroll(lines, slope_2HW, torch.zeros_like(slope_2HW))
+    return lines.take(course.is_seen_L & (_find_straight(course)[1] > STRAIGHT_SHARE))
+
+
+def _choose(lines: Lines) -> Tensor:
+    """Choose the longest lines, none of which is a part of another."""
+    length_L = lines.holds_LN.sum(1)
+    order = length_L.argsort(descending=True, stable=True)
+    weight = lines.holds_LN[..., None].float()
+    middle_L2 = (lines.points_LN2 * weight).sum(1) / weight.sum(1).clamp(min=1)
+    away_LL2 = middle_L2[None] - middle_L2[:, None]
+    aside = (away_LL2 * lines.normal_L2[:, None]).sum(2).abs() < ASIDE
+    is_part = aside & (lines.normal_L2 @ lines.normal_L2.T > TURNED) & (away_LL2.norm(dim=2) < length_L[:, None] / 2)
+    kept: list[int] = []
+    for at in order.tolist():
+        if len(kept) < MOST and not bool(is_part[kept, at].any()):
+            kept.append(at)
+    return torch.tensor(kept, dtype=torch.long, device=length_L.device)
 
 
 def _slope(light_HW: Tensor) -> Tensor:
     soft = blur(light_HW[None, None], 1)
     slope = torch.zeros(2, *light_HW.shape, device=light_HW.device)
-    slope[0, :, 1:-1] = (soft[0, 0, :, 2:] - soft[0, 0, :, :-2]) / 2
-    slope[1, 1:-1] = (soft[0, 0, 2:] - soft[0, 0, :-2]) / 2
+    slope[0, 2:-2, 2:-2] = (soft[0, 0, 2:-2, 3:-1] - soft[0, 0, 2:-2, 1:-3]) / 2
+    slope[1, 2:-2, 2:-2] = (soft[0, 0, 3:-1, 2:-2] - soft[0, 0, 1:-3, 2:-2]) / 2
     return slope
 
 
@@ -87,12 +118,14 @@ def _follow(slope_2HW: Tensor, at_L2: Tensor, normal_L2: Tensor, half: int) -> t
     weight = holds.float() / (1 + off_LN.square())
     shift, turn = _fit(along.expand_as(off_LN), off_LN, weight)
     near = holds & ((off_LN - shift - turn * along).abs() < STRAIGHT)
+    near = F.avg_pool1d(near[:, None].float(), 2 * GAP + 1, 1, GAP, count_include_pad=False)[:, 0] > SUPPORT
     reach = [near[:, : half + 1].flip(1).long().cumprod(1).flip(1), near[:, half + 1 :].long().cumprod(1)]
     at_L2 = at_L2 + shift * normal_L2
     turned = F.normalize(way_L2 + turn * normal_L2, dim=1)
     normal_L2 = torch.stack([turned[:, 1], -turned[:, 0]], 1)
-    lines = Lines(at_L2[:, None] + along[:, None] * turned[:, None], torch.cat(reach, 1) > 0, normal_L2)
-    return at_L2, normal_L2, lines
+    holds = torch.cat(reach, 1) > 0
+    mean_L = (edge_LN * holds).sum(1) / holds.sum(1).clamp(min=1)
+    return at_L2, normal_L2, Lines(at_L2[:, None] + along[:, None] * turned[:, None], holds, normal_L2, mean_L)
 
 
 def find_edge(slope_2HW: Tensor, points_LN2: Tensor, normal_L2: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,21 +156,31 @@ def _fit(along: Tensor, off: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return mean - slope * middle, slope
 
 
-def measure_bends(lines: Lines, late_HW: Tensor, ways: Sequence[Tensor]) -> Bends:
-    """Measure how straight lines are in a late frame.
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What lies along lines and to both sides of where they should be straight, in another frame."""
 
-    Ways lead from its pixels to where they may have been; a line that is straight by one of them is straight.
-    """
-    slope_2HW = _slope(late_HW)
-    found = [_measure_bend(lines, slope_2HW, way_2HW) for way_2HW in ways]
-    best = torch.stack([bends.off_L for bends in found]).argmin(0)
-    off_L = torch.stack([bends.off_L for bends in found]).amin(0)
-    box_L4 = torch.stack([bends.box_L4 for bends in found])[best, torch.arange(len(best), device=best.device)]
-    return Bends(torch.where(off_L < math.inf, off_L, 0.0), box_L4)
+    ridge_LNB: Tensor  # 1 where an edge like the line's is, within a pixel
+    points_LN2: Tensor  # where the line would be
+    length_L: Tensor
+    is_seen_L: Tensor  # long enough in the frame
 
 
-def _measure_bend(lines: Lines, slope_2HW: Tensor, way_2HW: Tensor) -> Bends:
-    """Find the edges of lines where a way says they are now; infinity where they are not there."""
+def measure_bends(lines: Lines, late_HW: Tensor, way_2HW: Tensor) -> Bends:
+    """Measure how much of each line is off the straight in a late frame; ways lead from its pixels to where they were."""
+    course = _unroll(lines, _slope(late_HW), way_2HW)
+    straight_LN, _ = _find_straight(course)
+    path_LN = _find_path(course.ridge_LNB)
+    on_path, on_straight = (course.ridge_LNB.gather(2, at_LN[..., None])[..., 0] for at_LN in (path_LN, straight_LN))
+    is_off_LN = (on_path > 0) & (on_straight == 0) & ((path_LN - straight_LN).abs() >= OFF)
+    off_L = is_off_LN.float().mean(1) * course.length_L
+    counts_L = course.is_seen_L & (on_path.mean(1) > WHOLE)
+    box_L4 = torch.cat([course.points_LN2.amin(1), course.points_LN2.amax(1)], 1)
+    return Bends(torch.where(counts_L, off_L, 0.0), box_L4)
+
+
+def _unroll(lines: Lines, slope_2HW: Tensor, way_2HW: Tensor) -> Course:
+    """Follow lines to where their points have gone, and look for their edges beside the straight line through these."""
     points = lines.points_LN2
     gone = points.clone()
     for _ in range(SOLVES):  # where a point is now: the place whose way leads to it
@@ -145,31 +188,53 @@ def _measure_bend(lines: Lines, slope_2HW: Tensor, way_2HW: Tensor) -> Bends:
     rows, columns = slope_2HW.shape[-2:]
     inside = (gone > 2).all(2) & (gone[..., 0] < columns - 3) & (gone[..., 1] < rows - 3)
     weight = (lines.holds_LN & inside).float()
-    normal = _cross(gone, weight, lines.normal_L2)[0]
-    beside, edge = find_edge(slope_2HW, gone, normal)
-    there = weight * (edge > EDGE / 2)
-    gone = gone + beside[..., None] * normal[:, None]
-    _, off = _cross(gone, there, normal)
-    smooth = _average(off * there) / _average(there).clamp(min=1e-6)
-    counts = (_average(there) > 0.7) * there
-    bent = (smooth.abs() * counts).amax(1)
-    length = weight.sum(1)
-    is_seen = (there.sum(1) > SEEN * length) & (length >= SHORTEST)
-    low = torch.where(weight[..., None] > 0, gone, math.inf).amin(1)
-    high = torch.where(weight[..., None] > 0, gone, -math.inf).amax(1)
-    return Bends(torch.where(is_seen, bent, math.inf), torch.cat([low, high], 1))
+    normal, middle = _lay_line(gone, weight, lines.normal_L2)
+    tangent = torch.stack([-normal[:, 1], normal[:, 0]], 1)
+    along = ((gone - middle[:, None]) * tangent[:, None]).sum(2)
+    start, end = (torch.where(weight > 0, along, 0.0).amin(1), torch.where(weight > 0, along, 0.0).amax(1))
+    share = torch.linspace(0, 1, SAMPLES, device=points.device)
+    base = middle[:, None] + (start[:, None] + (end - start)[:, None] * share)[..., None] * tangent[:, None]
+    beside = torch.arange(-ROOM, ROOM + 1.0, device=points.device)
+    places = base[:, :, None] + beside[:, None] * normal[:, None, None]
+    x, y = (sample(part, places) for part in slope_2HW)
+    edge = (x * normal[:, 0, None, None] + y * normal[:, 1, None, None]).clamp(min=0)
+    peak = (edge > EDGE_LEFT * lines.edge_L[:, None, None]) & (edge >= F.max_pool2d(edge[:, None], (1, 3), 1, (0, 1))[:, 0])
+    ridge = F.max_pool2d(peak[:, None].float(), (1, 3), 1, (0, 1))[:, 0]
+    return Course(ridge, base, end - start, (weight.sum(1) >= SHORTEST) & (end - start >= SHORTEST))
 
 
-def _cross(points_LN2: Tensor, weight_LN: Tensor, facing_L2: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay a line along the main axis of points: its normal, on the side of another one, and how far each point is off it."""
+def _find_straight(course: Course) -> tuple[Tensor, Tensor]:
+    """Find the straight line that lies on most of the edge: which place beside each sample, and on which share."""
+    share = torch.linspace(0, 1, SAMPLES, device=course.length_L.device)
+    ends = torch.arange(ROOM - TILT, ROOM + TILT + 1.0, device=share.device)
+    each_EN = (ends[:, None, None] + (ends[None, :, None] - ends[:, None, None]) * share).round().long().flatten(0, 1)
+    number_EN = each_EN + torch.arange(SAMPLES, device=share.device) * (2 * ROOM + 1)
+    share_LE = course.ridge_LNB.flatten(1)[:, number_EN].mean(2)
+    best_L, index_L = share_LE.max(1)
+    return each_EN[index_L], best_L
+
+
+def _find_path(ridge_LNB: Tensor) -> Tensor:
+    """Find the path from end to end that lies on most of the edge, and moves aside by a place a sample at most."""
+    steps: list[Tensor] = []
+    total = ridge_LNB[:, 0]
+    for here in ridge_LNB[:, 1:].unbind(1):
+        padded = F.pad(total, (1, 1), value=-math.inf)
+        best, step = torch.stack([padded[:, :-2], padded[:, 1:-1] + PULL, padded[:, 2:]]).max(0)
+        total, steps = best + here, [*steps, step - 1]
+    at = total.argmax(1)
+    path = [at]
+    for step in reversed(steps):
+        at = at + step.gather(1, at[:, None])[:, 0]
+        path.append(at)
+    return torch.stack(path[::-1], 1)
+
+
+def _lay_line(points_LN2: Tensor, weight_LN: Tensor, facing_L2: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay a line along the main axis of points: its normal, on the side of another one, and its middle."""
     total = weight_LN.sum(1, keepdim=True).clamp(min=1.0)
-    away = points_LN2 - (weight_LN[..., None] * points_LN2).sum(1, keepdim=True) / total[..., None]
-    x, y = (away * weight_LN[..., None]).unbind(2)
+    middle = (weight_LN[..., None] * points_LN2).sum(1) / total
+    x, y = ((points_LN2 - middle[:, None]) * weight_LN[..., None]).unbind(2)
     angle = torch.atan2(2 * (x * y).sum(1), x.square().sum(1) - y.square().sum(1)) / 2
     normal = torch.stack([-angle.sin(), angle.cos()], 1)
-    normal = normal * torch.where((normal * facing_L2).sum(1, keepdim=True) < 0, -1.0, 1.0)
-    return normal, (away * normal[:, None]).sum(2)
-
-
-def _average(x_LN: Tensor) -> Tensor:
-    return F.avg_pool1d(x_LN[:, None], SMOOTH, 1, SMOOTH // 2)[:, 0]
+    return normal * torch.where((normal * facing_L2).sum(1, keepdim=True) < 0, -1.0, 1.0), middle
