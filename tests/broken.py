@@ -39,7 +39,7 @@ class Broken:
 
 
 def make_broken(picture_CHW: Tensor, seed: int) -> Iterator[tuple[str, Broken]]:
-    """Film a picture [3, H, W], 0 to 1: twice whole, and once with every fault that can be seen in it.
+    """Film a picture [3, H, W], 0 to 1: six times whole, and once with every fault that can be seen in it.
 
     The same seed gives the same clips.
     """
@@ -49,8 +49,9 @@ def make_broken(picture_CHW: Tensor, seed: int) -> Iterator[tuple[str, Broken]]:
     barred_CHW = draw_bars(picture_CHW, rng, upright)
     if rng.random() < 0.5:
         picture_CHW = barred_CHW
-    for kind in rng.permutation(WHOLE)[:2]:
-        yield str(kind), Broken(film(picture_CHW, _draw_camera(str(kind), rng), None, rng), None)
+    for kind in WHOLE:
+        yield kind, Broken(film(picture_CHW, _draw_camera(kind, rng), None, rng), None)
+    yield "parallax", Broken(film(picture_CHW, _draw_camera("pan", rng), _pass(picture_CHW, rng), rng), None)
     for name, verdict in FAULTS.items():
         scene = barred_CHW if name == "bent" else picture_CHW
         camera = _draw_camera(str(rng.choice(WHOLE)), rng)
@@ -232,7 +233,7 @@ def _stretch(picture_CHW: Tensor, rng: np.random.Generator) -> Fault:
 def _bend(picture_CHW: Tensor, rng: np.random.Generator, upright: float) -> Fault:
     """Let a part of the picture bulge across the pole that `draw_bars` has put through its middle."""
     centre = (rng.uniform(-15, 15), rng.uniform(-40, 40))
-    high, wide = rng.choice([-1, 1]) * rng.uniform(7, 12), rng.uniform(22, 36)
+    high, wide = rng.choice([-1, 1]) * rng.uniform(8, 12), rng.uniform(22, 36)
 
     def see(at_CHW: Tensor, t: float) -> Tensor:
         across, along = _lay(at_CHW, centre, upright)
@@ -258,6 +259,19 @@ def _double(picture_CHW: Tensor, rng: np.random.Generator) -> Fault:
         moved = _push(at_CHW, angle, -far * (t if slides else 1.0), 0.0)
         alpha = ((1 - inside(*_lay(moved, centre, angle))) * 6).clamp(0, 1) * (1.0 if slides else min(1.0, 1.5 * t))
         return read(picture_CHW, at_CHW) * (1 - alpha) + read(picture_CHW, moved) * alpha
+
+    return see
+
+
+def _pass(picture_CHW: Tensor, rng: np.random.Generator) -> Fault:
+    """Let something near, with another part of the picture on it, pass before the rest; that is no fault."""
+    centre, angle = (float(rng.uniform(-90, 90)), float(rng.uniform(-50, 50))), rng.uniform(0, 2 * math.pi)
+    inside, far, other_CHW = _draw_blob(rng, rng.uniform(30, 60)), rng.uniform(4, 10), picture_CHW.flip(2)
+
+    def see(at_CHW: Tensor, t: float) -> Tensor:
+        near = _push(at_CHW, angle, -far * t, 0.0)
+        alpha = ((1 - inside(*_lay(near, centre, angle))) * 20).clamp(0, 1)
+        return read(picture_CHW, at_CHW) * (1 - alpha) + read(other_CHW, near) * alpha
 
     return see
 

@@ -13,15 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unstill.measure.flow import GREY, blur
+from unstill.measure.windows import slopes
 
 CELL = 16  # px: one line is looked for in each square of these sides, where its edge is strongest
-EDGE = 3 * GREY  # of change a pixel: weaker edges are not followed
-HALVES = (8, 20, 64)  # px to both sides in which an edge is followed, further each time
+EDGE = 5 * GREY  # of change a pixel: weaker edges are not followed
+HALVES = (8, 20, 128)  # px to both sides in which an edge is followed, further each time
 BESIDE = 3  # px beside a line where its edge is looked for
 HOLDS = 0.35  # of the edge in the middle is what must be left along the line
 STRAIGHT = 0.8  # px that an edge may lie off its line in the first frame
 SHORTEST = 40  # px: shorter lines tell little of bending
-GAP, SUPPORT = 12, 0.65  # px to both sides within which this share of a line must have its edge
+GAP, SUPPORT = 28, 0.65  # px to both sides within which this share of a line must have its edge
 SOLVES = 8  # steps that find where a point of the first frame has gone
 MOST = 48  # lines, the longest ones
 ASIDE, TURNED = 3.0, 0.99  # px beside a longer line, and cosine to it, within which another one is a part of it
@@ -55,22 +56,22 @@ class Bends:
     box_L4: Tensor  # left, top, right, bottom, px
 
 
-def find_lines(light_HW: Tensor) -> Lines:
+def find_lines(colour_CHW: Tensor) -> Lines:
     """Find straight edges, at most one from each cell, each once."""
-    slope_2HW = _slope(light_HW)
-    strength_HW = torch.hypot(*slope_2HW)
+    tensor_3HW = measure_tensor(colour_CHW)
+    strength_HW = (tensor_3HW[0] + tensor_3HW[2]).sqrt()
     best, index = F.max_pool2d(strength_HW[None, None], CELL, return_indices=True)
     chosen = index.flatten()[best.flatten() > EDGE]
-    columns = light_HW.shape[1]
+    columns = colour_CHW.shape[2]
     at_L2 = torch.stack([chosen % columns, chosen // columns], 1).float()
-    normal_L2 = _orient(slope_2HW, chosen)
+    normal_L2 = _orient(tensor_3HW, chosen)
     for half in HALVES:
-        at_L2, normal_L2, lines = _follow(slope_2HW, at_L2, normal_L2, half)
+        at_L2, normal_L2, lines = _follow(tensor_3HW, at_L2, normal_L2, half)
     lines = lines.take(lines.holds_LN.sum(1) >= SHORTEST)
     lines = lines.take(_choose(lines))
     if not len(lines.edge_L):
         return lines
-    course = _unroll(lines, slope_2HW, torch.zeros_like(slope_2HW))
+    course = _unroll(lines, tensor_3HW, torch.zeros_like(tensor_3HW[:2]))
     return lines.take(course.is_seen_L & (_find_straight(course)[1] > STRAIGHT_SHARE))
 
 
@@ -82,7 +83,7 @@ def _choose(lines: Lines) -> Tensor:
     middle_L2 = (lines.points_LN2 * weight).sum(1) / weight.sum(1).clamp(min=1)
     away_LL2 = middle_L2[None] - middle_L2[:, None]
     aside = (away_LL2 * lines.normal_L2[:, None]).sum(2).abs() < ASIDE
-    is_part = aside & (lines.normal_L2 @ lines.normal_L2.T > TURNED) & (away_LL2.norm(dim=2) < length_L[:, None] / 2)
+    is_part = aside & ((lines.normal_L2 @ lines.normal_L2.T).abs() > TURNED) & (away_LL2.norm(dim=2) < length_L[:, None] / 2)
     kept: list[int] = []
     for at in order.tolist():
         if len(kept) < MOST and not bool(is_part[kept, at].any()):
@@ -90,30 +91,28 @@ def _choose(lines: Lines) -> Tensor:
     return torch.tensor(kept, dtype=torch.long, device=length_L.device)
 
 
-def _slope(light_HW: Tensor) -> Tensor:
-    soft = blur(light_HW[None, None], 1)
-    slope = torch.zeros(2, *light_HW.shape, device=light_HW.device)
-    slope[0, 2:-2, 2:-2] = (soft[0, 0, 2:-2, 3:-1] - soft[0, 0, 2:-2, 1:-3]) / 2
-    slope[1, 2:-2, 2:-2] = (soft[0, 0, 3:-1, 2:-2] - soft[0, 0, 1:-3, 2:-2]) / 2
-    return slope
+def measure_tensor(colour_CHW: Tensor) -> Tensor:
+    """Return squares and product of slopes, summed over channels: xx, xy, yy, [3, H, W]; 0 at the border."""
+    x, y = slopes(blur(colour_CHW[None], 1)[0])
+    tensor = torch.stack([(x * x).sum(0), (x * y).sum(0), (y * y).sum(0)])
+    inner = torch.zeros_like(tensor)
+    inner[:, 2:-2, 2:-2] = tensor[:, 2:-2, 2:-2]
+    return inner
 
 
-def _orient(slope_2HW: Tensor, chosen: Tensor) -> Tensor:
-    """Give the direction across the edge at pixels, from all slopes around it, [L, 2]."""
-    x, y = slope_2HW
-    xx, xy, yy = (part.flatten()[chosen] for part in blur(torch.stack([x * x, x * y, y * y])[None], 1, 2)[0])
+def _orient(tensor_3HW: Tensor, chosen: Tensor) -> Tensor:
+    """Return the direction across the edge at pixels, from all slopes around it, [L, 2]."""
+    xx, xy, yy = (part.flatten()[chosen] for part in blur(tensor_3HW[None], 1, 2)[0])
     angle = torch.atan2(2 * xy, xx - yy) / 2
-    normal = torch.stack([angle.cos(), angle.sin()], 1)
-    own = torch.stack([x.flatten()[chosen], y.flatten()[chosen]], 1)
-    return normal * (normal * own).sum(1, keepdim=True).sign()
+    return torch.stack([angle.cos(), angle.sin()], 1)
 
 
-def _follow(slope_2HW: Tensor, at_L2: Tensor, normal_L2: Tensor, half: int) -> tuple[Tensor, Tensor, Lines]:
+def _follow(tensor_3HW: Tensor, at_L2: Tensor, normal_L2: Tensor, half: int) -> tuple[Tensor, Tensor, Lines]:
     """Follow edges to both sides, and lay lines through them anew."""
     along = torch.arange(-half, half + 1.0, device=at_L2.device)
     way_L2 = torch.stack([-normal_L2[:, 1], normal_L2[:, 0]], 1)
     points = at_L2[:, None] + along[:, None] * way_L2[:, None]
-    off_LN, edge_LN = find_edge(slope_2HW, points, normal_L2)
+    off_LN, edge_LN = find_edge(tensor_3HW, points, normal_L2)
     holds = edge_LN > HOLDS * edge_LN[:, half : half + 1]
     weight = holds.float() / (1 + off_LN.square())
     shift, turn = _fit(along.expand_as(off_LN), off_LN, weight)
@@ -128,14 +127,20 @@ def _follow(slope_2HW: Tensor, at_L2: Tensor, normal_L2: Tensor, half: int) -> t
     return at_L2, normal_L2, Lines(at_L2[:, None] + along[:, None] * turned[:, None], holds, normal_L2, mean_L)
 
 
-def find_edge(slope_2HW: Tensor, points_LN2: Tensor, normal_L2: Tensor) -> tuple[Tensor, Tensor]:
+def find_edge(tensor_3HW: Tensor, points_LN2: Tensor, normal_L2: Tensor) -> tuple[Tensor, Tensor]:
     """Find how far beside each point the edge across the normal is, and how strong it is there, [L, N] both."""
     beside = torch.arange(-BESIDE, BESIDE + 1.0, device=points_LN2.device)
-    places = points_LN2[:, :, None] + beside[:, None] * normal_L2[:, None, None]
-    x, y = (sample(part, places) for part in slope_2HW)
-    edge = (x * normal_L2[:, 0, None, None] + y * normal_L2[:, 1, None, None]).clamp(min=0)
+    edge = measure_across(tensor_3HW, points_LN2[:, :, None] + beside[:, None] * normal_L2[:, None, None], normal_L2)
     weight = edge**4
     return (weight * beside).sum(2) / weight.sum(2).clamp(min=1e-12), edge.amax(2)
+
+
+def measure_across(tensor_3HW: Tensor, places_LNB2: Tensor, normal_L2: Tensor) -> Tensor:
+    """Measure how steep places are across their line, [L, N, B]."""
+    xx, xy, yy = (sample(part, places_LNB2) for part in tensor_3HW)
+    x, y = (part[:, None, None] for part in normal_L2.unbind(1))
+    steep: Tensor = (xx * x * x + 2 * xy * x * y + yy * y * y).clamp(min=0).sqrt()
+    return steep
 
 
 def sample(x_HW: Tensor, places: Tensor) -> Tensor:
@@ -166,9 +171,9 @@ class Course:
     is_seen_L: Tensor  # long enough in the frame
 
 
-def measure_bends(lines: Lines, late_HW: Tensor, way_2HW: Tensor) -> Bends:
+def measure_bends(lines: Lines, late_CHW: Tensor, way_2HW: Tensor) -> Bends:
     """Measure how much of each line is off the straight in a late frame; ways lead from its pixels to where they were."""
-    course = _unroll(lines, _slope(late_HW), way_2HW)
+    course = _unroll(lines, measure_tensor(late_CHW), way_2HW)
     straight_LN, _ = _find_straight(course)
     path_LN = _find_path(course.ridge_LNB)
     on_path, on_straight = (course.ridge_LNB.gather(2, at_LN[..., None])[..., 0] for at_LN in (path_LN, straight_LN))
@@ -179,13 +184,13 @@ def measure_bends(lines: Lines, late_HW: Tensor, way_2HW: Tensor) -> Bends:
     return Bends(torch.where(counts_L, off_L, 0.0), box_L4)
 
 
-def _unroll(lines: Lines, slope_2HW: Tensor, way_2HW: Tensor) -> Course:
+def _unroll(lines: Lines, tensor_3HW: Tensor, way_2HW: Tensor) -> Course:
     """Follow lines to where their points have gone, and look for their edges beside the straight line through these."""
     points = lines.points_LN2
     gone = points.clone()
     for _ in range(SOLVES):  # where a point is now: the place whose way leads to it
         gone = points - torch.stack([sample(part, gone) for part in way_2HW], -1)
-    rows, columns = slope_2HW.shape[-2:]
+    rows, columns = tensor_3HW.shape[-2:]
     inside = (gone > 2).all(2) & (gone[..., 0] < columns - 3) & (gone[..., 1] < rows - 3)
     weight = (lines.holds_LN & inside).float()
     normal, middle = _lay_line(gone, weight, lines.normal_L2)
@@ -196,8 +201,7 @@ def _unroll(lines: Lines, slope_2HW: Tensor, way_2HW: Tensor) -> Course:
     base = middle[:, None] + (start[:, None] + (end - start)[:, None] * share)[..., None] * tangent[:, None]
     beside = torch.arange(-ROOM, ROOM + 1.0, device=points.device)
     places = base[:, :, None] + beside[:, None] * normal[:, None, None]
-    x, y = (sample(part, places) for part in slope_2HW)
-    edge = (x * normal[:, 0, None, None] + y * normal[:, 1, None, None]).clamp(min=0)
+    edge = measure_across(tensor_3HW, places, normal)
     peak = (edge > EDGE_LEFT * lines.edge_L[:, None, None]) & (edge >= F.max_pool2d(edge[:, None], (1, 3), 1, (0, 1))[:, 0])
     ridge = F.max_pool2d(peak[:, None].float(), (1, 3), 1, (0, 1))[:, 0]
     return Course(ridge, base, end - start, (weight.sum(1) >= SHORTEST) & (end - start >= SHORTEST))

@@ -136,10 +136,10 @@ def find_filled(look: Look) -> Tensor:
 
 
 def _find_bent(look: Look) -> Scar | None:
-    lines = find_lines(to_light(look.first_CHW[None])[0])
+    lines = find_lines(look.first_CHW)
     if not len(lines.edge_L):
         return None
-    found = [measure_bends(lines, *one) for one in zip(to_light(look.late_BCHW), look.way_B2HW, strict=True)]
+    found = [measure_bends(lines, *one) for one in zip(look.late_BCHW, look.way_B2HW, strict=True)]
     worst = [float(bends.off_L.max()) for bends in found]
     at = worst.index(max(worst))
     rows, columns = look.first_CHW.shape[-2:]

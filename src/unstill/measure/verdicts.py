@@ -38,11 +38,11 @@ SLOW_PX, FAST_PX = 1.5, 4.0  # words for motion, a frame that a model makes
 
 LESS = "less motion, or another camera"
 SCARS = {  # from which size on each kind is a fault, what is said, and what helps; sizes are those of measure/scars.py
-    "torn": (1.0, "it is torn", LESS),
-    "filled": (0.6, "detail is gone", LESS),
-    "smeared": (2.0, "it is smeared, stretched more than threefold", "less motion, or --camera zoom, which stretches nothing"),
-    "bent": (2.0, "straight lines bend", "less motion, or --camera zoom, which bends nothing"),
-    "ghost": (2.0, "a thing is there twice", "another seed, or less motion; a shorter arrow where one moved it"),
+    "torn": (1.5, "it is torn", LESS),
+    "filled": (0.25, "detail is gone", LESS),
+    "smeared": (1.0, "it is smeared, stretched more than threefold", "less motion, or --camera zoom, which stretches nothing"),
+    "bent": (11.5, "straight lines bend", "less motion, or --camera zoom, which bends nothing"),
+    "ghost": (2.5, "a thing is there twice", "another seed, or less motion; a shorter arrow where one moved it"),
 }
 LOOKED_FOR = (
     "tears, fills, smears, bent lines, doubles, flicker, seams, cuts, repeated and black frames, "
@@ -70,7 +70,7 @@ WAYS = {
 
 def judge(found: Measures, play_fps: float | None = None) -> tuple[Verdict, ...]:
     """Say what is wrong, the worst first; where frames come faster than the model makes them, each may move less."""
-    parts = (_judge_frames(found), _judge_scars(found), _judge_motion(found, play_fps or USUAL_FPS))
+    parts = (_judge_frames(found), judge_scars(found.scars), _judge_motion(found, play_fps or USUAL_FPS))
     return tuple(verdict for part in (*parts, _judge_light(found), _judge_drift(found)) for verdict in part)
 
 
@@ -95,19 +95,14 @@ def _name_way(word: str) -> str:
     return "a still camera" if word == "still" else WAYS.get(word, word)
 
 
-def _judge_scars(found: Measures) -> Iterator[Verdict]:
-    """Judge what is broken, the largest first; what is blurred, black or of several scenes is told as that."""
-    over = {scar.kind: scar for scar in found.scars if scar.size > SCARS[scar.kind][0]}
-    for kind, scar in over.items():
-        if kind == "torn" and any(_overlap(scar, other) for other in over.values() if other.kind in ("filled", "ghost")):
-            continue  # the same place has a better name
-        _, what, cure = SCARS[kind]
-        yield Verdict(kind, f"{what} {_place(scar)} at frame {scar.frame}", cure, scar.frame, scar.box)
-
-
-def _overlap(one: Scar, two: Scar) -> bool:
-    left, top, right, bottom = zip(one.box, two.box, strict=True)
-    return max(left) < min(right) and max(top) < min(bottom)
+def judge_scars(scars: Sequence[Scar]) -> tuple[Verdict, ...]:
+    """Return a verdict for each fault that is large enough, with its frame and its place."""
+    found = []
+    for scar in scars:
+        least, what, cure = SCARS[scar.kind]
+        if scar.size > least:
+            found.append(Verdict(scar.kind, f"{what} {_place(scar)} of frame {scar.frame}", cure, scar.frame, scar.box))
+    return tuple(found)
 
 
 def _place(scar: Scar) -> str:
