@@ -30,10 +30,10 @@ sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "src"), str(HERE)]
 
 from full_clip import write_full_size  # noqa: E402
 
-from unstill.engine import Keep  # noqa: E402
 from unstill.errors import UnstillError  # noqa: E402
 from unstill.generate import animate, foresee  # noqa: E402
 from unstill.memory.rungs import ASIDE_BYTES  # noqa: E402
+from unstill.models import Keep  # noqa: E402
 from unstill.request import Request  # noqa: E402
 
 CAPS_GB = (None, 24.0, 16.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.5, 2.0)

@@ -28,7 +28,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 from films import disc, grain, travel  # noqa: E402
 
 PICTURES = ("examples/harbour.jpg", "recipe/pictures/pagoda.jpg", "recipe/pictures/cat.jpg")
-CAMERAS = ("push", "right", "orbit")
 NOISE = 0.01  # of a static film: 2.5 grey levels
 
 
@@ -53,15 +52,6 @@ def make_films(picture: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield "static, with noise", (picture + NOISE * noise).clamp(0, 1)
 
 
-def make_clips() -> Iterator[tuple[str, Tensor]]:
-    """Animate a picture with the bundled model, and take every three frames."""
-    for camera in CAMERAS:
-        frames = animate(ROOT / "examples" / "harbour.jpg", model="pocket", camera=camera, seed=1).frames
-        parts = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
-        for start in range(0, len(parts) - 2, 2):
-            yield f"pocket, camera {camera}", parts[start : start + 3]
-
-
 def measure_db(made: Tensor, truth: Tensor) -> float:
     """Give the PSNR of a frame as it is stored, in 8 bits."""
     return float(-10 * ((made * 255).round() / 255 - truth).square().mean().log10())
@@ -70,7 +60,7 @@ def measure_db(made: Tensor, truth: Tensor) -> float:
 def print_table(folder: Path | None) -> None:
     rows: dict[str, list[tuple[float, float]]] = {}
     films = [(label, film) for name in PICTURES for label, film in make_films(load(name))]
-    for number, (label, film) in enumerate([*films, *make_clips()]):
+    for number, (label, film) in enumerate(films):
         film = (film * 255).round() / 255
         (made,) = interpolate(film[0], film[2], [0.5])
         blended = (film[0] + film[2]) / 2

@@ -42,8 +42,8 @@ def run_child(folder: str, engine: str, started: float) -> None:
     import torch
 
     from unstill.artifacts import Progress
-    from unstill.engine import load_engine
     from unstill.generate import Sampling, foresee
+    from unstill.models import load_engine
     from unstill.request import Request
 
     seen = [f"torch imported {time.time() - started:.1f} s"]

@@ -136,8 +136,8 @@ def make_diffusers(asked: argparse.Namespace, picture: Image.Image) -> Run:
 def make_ours(asked: argparse.Namespace, picture: Image.Image, dtype: str, engine_name: str) -> Run:
     """Load ours; return a run of it."""
     from unstill.decode import decode
-    from unstill.engine import Keep
     from unstill.generate import Sampling, foresee, ignore
+    from unstill.models import Keep
     from unstill.request import Request
 
     keep = Keep()

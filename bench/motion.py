@@ -20,7 +20,7 @@ sys.path[:0] = [str(HERE.parent / "src")]
 
 from unstill import animate  # noqa: E402
 from unstill.artifacts import Clip  # noqa: E402
-from unstill.engine import Keep  # noqa: E402
+from unstill.models import Keep  # noqa: E402
 
 PICTURES = ("examples/balloon.jpg", *(f"recipe/pictures/{name}.jpg" for name in ("meadow", "dawn", "coffee", "pagoda")))
 NEAR = 0.15  # of what is wanted

@@ -30,19 +30,17 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "src")]
 
 from broken import FAULTS, make_broken  # noqa: E402
+from unstill import animate  # noqa: E402
 from unstill.artifacts import Scar  # noqa: E402
 from unstill.measure.flow import shrink, track  # noqa: E402
 from unstill.measure.scars import find_scars  # noqa: E402
 from unstill.measure.verdicts import SCARS, judge_scars  # noqa: E402
-from unstill.model.denoiser import Conditions, Denoiser, Schedule  # noqa: E402
-from unstill.models.pocket.field import SceneField, read_field, speed_of, unpack  # noqa: E402
-from unstill.models.pocket.network import IDS, KEYS, SIGMA_MAX, SIGMA_MIN, PocketNetwork, load_pocket_network  # noqa: E402
-from unstill.models.pocket.network import shrink as shrink_picture  # noqa: E402
-from unstill.models.pocket.renderer import Wish, render_clip  # noqa: E402
+from unstill.models import Keep  # noqa: E402
 
-SIZE, FRAMES = (384, 216), 13
+SIZE, FRAMES = "384x216", 13
 FLAT, DEEP = ("still", "zoom", "roll"), ("left", "right", "up", "down", "push", "pull", "orbit", "arc", "handheld")
 MOTIONS = (40, 60, 80, 100)
+KEEP = Keep()
 
 
 def main() -> None:
@@ -81,23 +79,11 @@ def measure_picture(path: Path) -> list[dict]:
 
 def render(picture: Image.Image, seed: int) -> Iterator[tuple[str, Tensor]]:
     """Render clips with the bundled model: two whose cameras uncover nothing, and one that shows depth."""
-    small = torch.from_numpy(np.asarray(picture.resize(SIZE, Image.Resampling.LANCZOS)).copy()).permute(2, 0, 1).float() / 255
-    dice, field = random.Random(seed), read_mean(load_pocket_network(), small)
+    dice = random.Random(seed)
     for kind, word in (*(("rendered flat", word) for word in dice.sample(FLAT, 2)), ("rendered deep", dice.choice(DEEP))):
-        speed_px = 25 / FRAMES * speed_of(dice.choice(MOTIONS))  # a frame: it goes as far as 25 frames do
-        frames = torch.stack(list(render_clip(small, field, Wish(FRAMES, word, speed_px, seed=seed)).frames))
-        if bool(frames.isfinite().all()):
-            yield kind, (frames.clamp(0, 1) * 255).round().byte()
-
-
-@torch.no_grad()
-def read_mean(network: PocketNetwork, picture_CHW: Tensor) -> SceneField:
-    """Ask the network for its mean answer."""
-    seen, whole = network.eye(shrink_picture(picture_CHW[None]))
-    denoise = Denoiser(network.unet, Conditions(whole[:, None], seen, seen.new_zeros(1, IDS)), torch.ones(KEYS))
-    shape = (1, KEYS, network.config.latent_channels, *seen.shape[-2:])
-    mean_CHW = unpack(denoise(torch.zeros(shape), Schedule(SIGMA_MIN, SIGMA_MAX).sigmas(5)[0]))[0, 0]
-    return read_field(mean_CHW, mean_CHW)
+        knobs = {"camera": word, "motion": dice.choice(MOTIONS), "frames": FRAMES, "size": SIZE, "seed": seed}
+        clip = animate(picture, model="pocket", measure=False, load=KEEP, **knobs)
+        yield kind, torch.from_numpy(clip.frames.copy()).permute(0, 3, 1, 2)
 
 
 def is_for_thresholds(row: dict) -> bool:

@@ -29,10 +29,10 @@ sys.path[:0] = [str(HERE.parent / "src")]
 
 from unstill.artifacts import Plan  # noqa: E402
 from unstill.engine.fast_unet import FastUNet  # noqa: E402
-from unstill.engine.motion import MotionEngine  # noqa: E402
 from unstill.generate import foresee, generate  # noqa: E402
 from unstill.model.config import UNetConfig  # noqa: E402
 from unstill.model.unet import UNet  # noqa: E402
+from unstill.models.pocket.engine import PocketEngine  # noqa: E402
 from unstill.request import Request  # noqa: E402
 from unstill.sample import draw, scale_pixels  # noqa: E402
 
@@ -113,7 +113,7 @@ def time_pocket(asked: argparse.Namespace) -> Iterator[Row]:
     """Time passes of pocket's network, and what the stages of a whole clip take."""
     request = Request.from_mapping({"model": "pocket", "seed": 1, "device": asked.device, "look": False})
     image, plan = foresee(request, PICTURE)
-    engine = MotionEngine(plan)
+    engine = PocketEngine(plan)
     given = hear_network(engine, plan, scale_pixels(image.canvas_HWC), engine.embed(image.source_HWC))
     x, time_, *told = given
 
@@ -128,7 +128,7 @@ def time_pocket(asked: argparse.Namespace) -> Iterator[Row]:
         print("pocket, a clip:", clip.report.stages_s, flush=True)
 
 
-def hear_network(engine: MotionEngine, plan: Plan, pixels_BCHW: Tensor, embedding: Tensor) -> list[Tensor]:
+def hear_network(engine: PocketEngine, plan: Plan, pixels_BCHW: Tensor, embedding: Tensor) -> list[Tensor]:
     """Give what the network is told in a step."""
     told: list[Tensor] = []
     note = engine.network.unet.register_forward_pre_hook(lambda network, given: told.extend(given))

@@ -1,12 +1,13 @@
-"""Make the pictures of what the bundled model does: the moving one of the README, and the sheet of first and last frames.
+"""Make the pictures of what the bundled model does: every picture of this project at the default settings, seed 1.
 
-Use: python docs/build_moving_pictures.py      (with unstill beside Python)
+Use: python docs/build_moving_pictures.py
+
+Nothing is chosen: the moving sheet of the README shows all pictures, and docs/pictures/photographs.jpg the first, middle
+and last frame of each.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,63 +15,52 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unstill import animate
-from unstill.engine import Keep
-from unstill.generate import Sampling, foresee, ignore
-from unstill.model.field import unpack
-from unstill.request import Request
-from unstill.values import Size
+from unstill.models import Keep
 
 Frame = NDArray[np.uint8]
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = ROOT / "docs" / "pictures"
-SHOWN = ("peaks", "dandelions", "meadow", "stream", "rocket", "pagoda", "cat")  # the last three are failures
-SIZE = "512x288"
-GROWN = 1.15  # what a plain zoom needs to move as fast as a push of the default motion
-STRENGTH = 0.25  # how strongly a field is coloured
+OUT = ROOT / "docs" / "pictures"
+PHOTOGRAPHS = sorted((ROOT / "recipe" / "pictures").glob("*.jpg"), key=lambda path: path.stem.startswith("drawn"))
+PICTURES = [*PHOTOGRAPHS, *sorted((ROOT / "examples").glob("*.jpg"))]
+SIZE, FRAME_MS, ACROSS = (512, 288), 140, 4
+TILE = (256, 144)
 
 
-def make_moving() -> None:
-    """Animate the harbour, there and back, so that the end is no jump."""
-    out, picture = PICTURES / "harbour-push.webp", ROOT / "examples" / "harbour.jpg"
-    knobs = "--model pocket --camera push --seed 1 --motion 90 --size 640x360 --loop ping-pong --quality 70 --max-bytes 1200kB"
-    command = [sys.executable, "-m", "unstill", "animate", str(picture), "-o", str(out), *knobs.split()]
-    subprocess.run(command, check=True)
+def make_clips() -> list[list[Image.Image]]:
+    """Animate every picture."""
+    keep, size = Keep(), "{}x{}".format(*SIZE)
+    clips = (animate(picture, model="pocket", seed=1, size=size, load=keep, measure=False) for picture in PICTURES)
+    return [[Image.fromarray(frame) for frame in clip.frames] for clip in clips]
 
 
-def make_sheet() -> None:
-    """Put each photograph beside the last frames of a plain zoom, of a push and of a turn, and the field of the push."""
-    keep, rows = Keep(), []
-    for name in SHOWN:
-        picture = ROOT / "recipe" / "pictures" / f"{name}.jpg"
-        push, turn = (
-            animate(picture, model="pocket", camera=word, seed=1, size=SIZE, load=keep).frames for word in ("push", "right")
-        )
-        rows.append(np.concatenate([push[0], zoom(push[0]), push[-1], turn[-1], draw_field(picture, keep)], axis=1))
-    sheet = Image.fromarray(np.concatenate(rows))
-    sheet.resize((sheet.width // 2, sheet.height // 2), Image.Resampling.LANCZOS).save(
-        PICTURES / "photographs.jpg", quality=84, optimize=True
+def draw_moving(clips: list[list[Image.Image]]) -> None:
+    """Play all clips side by side, there and back."""
+    small = [[frame.resize(TILE, Image.Resampling.LANCZOS) for frame in clip] for clip in clips]
+    there = [lay_out(list(tiles)) for tiles in zip(*small, strict=True)]
+    frames = [*there, *there[-2:0:-1]]
+    frames[0].save(
+        OUT / "moving.webp", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, quality=62, method=6
     )
 
 
-def zoom(frame_HWC: Frame) -> Frame:
-    """End a Ken Burns move: enlarge the middle."""
-    rows, columns, _ = frame_HWC.shape
-    left, top = columns * (1 - 1 / GROWN) / 2, rows * (1 - 1 / GROWN) / 2
-    box = (left, top, columns - left, rows - top)
-    return np.asarray(Image.fromarray(frame_HWC).resize((columns, rows), Image.Resampling.LANCZOS, box=box))
+def lay_out(tiles: list[Image.Image]) -> Image.Image:
+    """Lay tiles out row by row."""
+    sheet = Image.new("RGB", (ACROSS * TILE[0], -(-len(tiles) // ACROSS) * TILE[1]))
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % ACROSS * TILE[0], number // ACROSS * TILE[1]))
+    return sheet
 
 
-def draw_field(picture: Path, keep: Keep) -> Frame:
-    """Paint what the network made for a push: red is motion to the right, green is down, blue is near."""
-    image, plan = foresee(Request(model="pocket", camera="push", seed=1, size=Size(512, 288)), picture)
-    latents = Sampling(image, keep(plan), ignore).go_on(plan)
-    field_CHW = unpack(latents.values_BFCHW[0])[-1].cpu()
-    colours = (0.5 + STRENGTH * field_CHW).clamp(0, 1).permute(1, 2, 0)
-    small = Image.fromarray((colours * 255).round().byte().numpy())
-    return np.asarray(small.resize((plan.size.width, plan.size.height), Image.Resampling.NEAREST))
+def draw_sheet(clips: list[list[Image.Image]]) -> None:
+    """Put the first, middle and last frame of each clip side by side."""
+    rows = [np.concatenate([np.asarray(clip[at]) for at in (0, len(clip) // 2, -1)], axis=1) for clip in clips]
+    sheet = Image.fromarray(np.concatenate(rows))
+    small = sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), Image.Resampling.LANCZOS)
+    small.save(OUT / "photographs.jpg", quality=82, optimize=True)
 
 
 if __name__ == "__main__":
-    make_moving()
-    make_sheet()
+    made = make_clips()
+    draw_moving(made)
+    draw_sheet(made)

@@ -26,7 +26,7 @@ MOST_BYTES = 1 << 20  # of a request
 MOST_FILES = 8
 HIGH = 100  # received files wait above this number for their places
 FORKED = ("unstill.jobs.worker", "unstill.studio.planner")  # what a forked server has forked too
-IMPORTED = (*(f"unstill.{name}" for name in ("__main__", "cli.app", "cli.serve", "engine.motion", "generate", "jobs.stills",
+IMPORTED = (*(f"unstill.{name}" for name in ("__main__", "cli.app", "cli.serve", "models.pocket.engine", "generate", "jobs.stills",
               "jobs.worker", "studio.app", "studio.planner", "studio.server", "studio.workers")),
             "httpx2", "huggingface_hub.utils", "rich.progress")  # fmt: skip
 

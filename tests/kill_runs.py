@@ -16,7 +16,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # for the threads of a fork too: read when torch is imported
 
 from unstill import animate
-from unstill.engine import Keep
+from unstill.models import Keep
 from unstill.runs import Runs
 
 KNOBS = {"size": "64x64", "frames": 2, "steps": 6, "seed": 3, "device": "cpu"}

@@ -22,8 +22,8 @@ from test_ladder import TINY, Allocator  # noqa: E402
 
 from miniature import make_miniature  # noqa: E402
 from unstill import animate  # noqa: E402
-from unstill.engine import Keep  # noqa: E402
 from unstill.errors import MachineError  # noqa: E402
+from unstill.models import Keep  # noqa: E402
 
 
 def main() -> None:

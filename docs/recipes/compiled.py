@@ -5,7 +5,7 @@ import os
 import torch
 
 from unstill import animate
-from unstill.engine import load_engine
+from unstill.models import load_engine
 
 picture = os.environ.get("UNSTILL_EXAMPLE_PICTURE", "photo.jpg")
 model = os.environ.get("UNSTILL_EXAMPLE_MODEL", "svd-xt")

@@ -5,15 +5,13 @@ It does not know pictures or machines.
 
 from __future__ import annotations
 
-from unstill.request import BUNDLED, DEFAULTS, NATIVE, Request
+from unstill.request import NATIVE, Request
 from unstill.values import Size
 
 
-def advise(request: Request, family: str, trained_frames: int) -> list[str]:
+def advise(request: Request, trained_frames: int) -> list[str]:
     """Say what to expect of settled values that lie outside what the model was trained on."""
     said = []
-    if family == BUNDLED:
-        return _advise_pocket(request)
     if request.noise is not None and request.noise > 0.135:
         # Training drew log sigma ~ N(-3, 0.5²): two sigma end at exp(-2) = 0.135.
         said.append(f"noise {request.noise:g} is above 0.135, the most seen in training: expect the clip to leave the picture")
@@ -35,19 +33,6 @@ def _advise_steps(request: Request) -> list[str]:
     if request.steps < 20 and request.preset != "draft":
         return [f"{request.steps} steps are few: under 20 is visibly worse"]
     return []
-
-
-def _advise_pocket(request: Request) -> list[str]:
-    said = [
-        f"{name.replace('_', '-')} changes nothing here: pocket is small, and its frames are made one at a time"
-        for name in ("memory", "max_memory", "decode_chunk", "forward_chunk", "offload")
-        if getattr(request, name) != DEFAULTS[name]
-    ]
-    if request.steps is not None and request.steps < 6:
-        said.append(f"{request.steps} steps are few for pocket: under 6 the motion is noisy")
-    if request.frames is not None and not 7 <= request.frames <= 49:
-        said.append(f"{request.frames} frames are outside 7–49, what pocket was trained on")
-    return said
 
 
 def _advise_size(size: Size) -> list[str]:

@@ -148,10 +148,9 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """The clip as the network leaves it, and how to look at it without decoding."""
+    """The clip as the network leaves it."""
 
     values_BFCHW: torch.Tensor
-    to_rgb: torch.Tensor  # [C + 1, 3]: latents and a one, to colours in 0–1
     repairs: tuple[str, ...] = ()  # what had to be done again in float32
 
 
@@ -163,7 +162,13 @@ class Step:
     total: int
     sigma: float  # the noise that is left
     latents: Latents
-    denoised_BFCHW: torch.Tensor  # what the network took the clip to be, for previews
+    denoised_BFCHW: torch.Tensor  # what the network took the clip to be
+    draw: Callable[[torch.Tensor], Pixels] | None = None  # draws a small clip of it without decoding
+
+
+# Draws the frame at a place between frames, counted in frames: [C, H, W] in 0–1. Only of models whose motion is a
+# function of time; of others, frames in between are made by optical flow.
+Draw = Callable[[float], "torch.Tensor"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +177,8 @@ class Frames:
 
     values_FCHW: torch.Tensor
     view: View = View()
+    notes: tuple[str, ...] = ()  # what came out otherwise than was asked, one sentence each
+    draw: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -281,6 +288,7 @@ class Clip:
     request: Request
     writer: Callable[[Clip, Path, Request], Path] = field(repr=False)
     path: Path | None = None  # where it was written, if it was
+    draw: Draw | None = field(default=None, repr=False)
     others: tuple[Clip, ...] = field(default=(), repr=False)  # takes that were not chosen, the better first
 
     @property
@@ -303,6 +311,7 @@ class Progress:
     done: int
     total: int
     step: Step | None = None  # while sampling
+    frame: torch.Tensor | None = None  # [C, H, W] in 0–1: the last one that was decoded
     of: str = ""  # which of several clips this is about
 
 

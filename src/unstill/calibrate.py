@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unstill.catalog.calibration import Curve, Point
-from unstill.engine import Keep
+from unstill.calibration import Curve, Point
 from unstill.errors import RequestError
 from unstill.generate import foresee, generate_one
+from unstill.models import Keep
 from unstill.request import Request
 from unstill.takes import DRAFTS, measures_of, shrink
 

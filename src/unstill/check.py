@@ -6,6 +6,7 @@ It measures; it does not repair.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from unstill.artifacts import Frames, Measures, Plan, PreparedImage, Report, View
 from unstill.engine.memory_errors import is_memory
@@ -13,7 +14,6 @@ from unstill.errors import ResultError
 from unstill.measure.clip import measure_clip
 from unstill.measure.steady import measure_fidelity_db
 from unstill.measure.verdicts import describe_motion, judge, judge_asked
-from unstill.render.film import show
 
 GREY_LEVELS = 255.0
 BLACK = 2 / GREY_LEVELS  # brighter than this anywhere is not black
@@ -28,7 +28,7 @@ def check(plan: Plan, image: PreparedImage, frames: Frames) -> Report:
     found, said = measure(plan, values_FCHW, picture_CHW) if plan.request.measure else (None, ())
     change = (values_FCHW[1:] - values_FCHW[:-1]).abs().mean().item() * GREY_LEVELS
     verdicts = () if found is None else (*judge(found), *judge_asked(found, plan.request.camera, list_arrows(plan)[1]))
-    warnings = [*plan.warnings, *(f"{verdict.text}: {verdict.cure}" for verdict in verdicts), *said]
+    warnings = [*plan.warnings, *frames.notes, *(f"{verdict.text}: {verdict.cure}" for verdict in verdicts), *said]
     if found is None and change < STILL:
         warnings.append(f"the clip stands still ({change:.2f} grey levels of change): --fix-still, or --want-motion natural")
     return Report(
@@ -99,8 +99,20 @@ def _first(mask_F: torch.Tensor) -> int:
     return int(mask_F.int().argmax()) + 1
 
 
+def enlarge(picture_CHW: torch.Tensor, view: View) -> torch.Tensor:
+    """Return what a view shows of a picture, at the picture's size."""
+    if view.is_whole:
+        return picture_CHW
+    rows, columns = picture_CHW.shape[-2:]
+    x = (torch.arange(columns) + 0.5) / (columns * view.scale) + view.left
+    y = (torch.arange(rows) + 0.5) / (rows * view.scale) + view.top
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1) * 2 - 1
+    shown = F.grid_sample(picture_CHW[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)
+    return shown[0].clamp(0, 1)
+
+
 def _kept_picture(image: PreparedImage, view: View) -> torch.Tensor:
     """Return the part of the picture that the clip keeps and shows, in 0–1."""
     box = image.content
-    picture_CHW = show(torch.from_numpy(image.canvas_HWC.copy()).permute(2, 0, 1).float() / GREY_LEVELS, view)
+    picture_CHW = enlarge(torch.from_numpy(image.canvas_HWC.copy()).permute(2, 0, 1).float() / GREY_LEVELS, view)
     return picture_CHW[:, box.top : box.top + box.height, box.left : box.left + box.width]

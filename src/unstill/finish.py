@@ -19,7 +19,7 @@ from unstill.request import Request
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unstill.artifacts import Pixels
+    from unstill.artifacts import Draw, Pixels
 
     # Two frames [C, H, W] of float32 in 0–1 and moments between 0 and 1, in order, to a frame for each moment.
     Between = Callable[[Tensor, Tensor, Sequence[float]], Iterable[Tensor]]
@@ -38,14 +38,19 @@ class Shot:
     share: float = 0.0  # of the other place
 
 
-def finish(frames: Pixels, request: Request, *, between: Between | None = None) -> tuple[Pixels, float]:
-    """Give the frames to be written and the rate at which they play; `between` makes frames in place of the optical flow."""
+def finish(
+    frames: Pixels, request: Request, *, between: Between | None = None, draw: Draw | None = None
+) -> tuple[Pixels, float]:
+    """Return the frames to be written and the rate at which they play.
+
+    Frames in between are drawn where the model can, else made by `between`, which is the optical flow if left out.
+    """
     shots, fps = schedule(len(frames), request)
     if [shot.place for shot in shots] == list(range(len(frames))) and not any(shot.share for shot in shots):
         return frames, fps
     faded = [shot for shot in shots if shot.share]
     places = list(dict.fromkeys([*(shot.place for shot in shots), *(shot.other for shot in faded)]))
-    shown = dict(zip(places, _show(frames, places, between), strict=True))
+    shown = dict(zip(places, _show(frames, places, between, draw), strict=True))
     return np.stack(
         [_mix(shown[shot.place], shown[shot.other], shot.share) if shot.share else shown[shot.place] for shot in shots]
     ), fps
@@ -114,12 +119,15 @@ def _mix(frame: Pixels, other: Pixels, share: float) -> Pixels:
     return mixed.round().astype(np.uint8)
 
 
-def _show(frames: Pixels, places: Sequence[Fraction], between: Between | None) -> list[Pixels]:
-    """Give the clip at each place: a frame as it is, or one made between two; one pair of frames after the other."""
+def _show(frames: Pixels, places: Sequence[Fraction], between: Between | None, draw: Draw | None) -> list[Pixels]:
+    """Return the clip at each place: a frame as it is, or one made between two; one pair of frames after the other."""
     shown = {place: frames[int(place)] for place in places if place.denominator == 1}
     pairs: dict[int, list[Fraction]] = {}
     for place in sorted(set(places) - shown.keys()):
         pairs.setdefault(int(place), []).append(place)
+    if draw is not None:
+        shown |= {place: _to_bytes(draw(float(place))) for inside in pairs.values() for place in inside}
+        pairs = {}
     for first, inside in pairs.items():
         shown |= dict(zip(inside, _fill(frames[first : first + 2], [place - first for place in inside], between), strict=True))
     return [shown[place] for place in places]
@@ -135,4 +143,9 @@ def _fill(pair: Pixels, moments: Sequence[Fraction], between: Between | None) ->
 
     first_CHW, second_CHW = (torch.from_numpy(frame.copy()).permute(2, 0, 1).float() / 255 for frame in pair)
     made = (between or interpolate)(first_CHW, second_CHW, [float(moment) for moment in moments])
-    return ((frame_CHW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy() for frame_CHW in made)
+    return map(_to_bytes, made)
+
+
+def _to_bytes(frame_CHW: Tensor) -> Pixels:
+    frame: Pixels = (frame_CHW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return frame

@@ -19,15 +19,16 @@ from typing import Any
 import torch
 
 import unstill
-from unstill.artifacts import Clip, Frames, Latents, Plan, PreparedImage, Progress, Report, Step, Watch
+from unstill.artifacts import Clip, Draw, Frames, Latents, Plan, PreparedImage, Progress, Report, Step, Watch
 from unstill.check import check
 from unstill.decode import decode
-from unstill.engine import Engine, Keep, Load, load_engine
+from unstill.engine import Engine, Load
 from unstill.engine.memory_errors import explain_memory
 from unstill.errors import Cancelled, ResultError, WriteError
 from unstill.finish import count_frames
 from unstill.ladder import Ladder
 from unstill.memory.machine import look_at_machine
+from unstill.models import Keep, load_engine
 from unstill.plan import choose_model, make_plan
 from unstill.prepare import Source, prepare
 from unstill.request import Request
@@ -146,7 +147,7 @@ class Making:
             with clock.stage("sample"):
                 latents = ladder.run("sample", lambda plan: self.sampling.go_on(plan, engine))
             held = {"sample": engine.peak_bytes()}
-            pixels, report = finish(ladder, self.image, latents, clock)
+            pixels, report, draw = finish(ladder, self.image, latents, clock)
             held["decode"] = engine.peak_bytes()
         finally:
             ladder.restore()
@@ -155,7 +156,7 @@ class Making:
                          memory=ladder.plan.rung.name, warnings=(*report.warnings, *self.said),
                          together=self.sampling.together)  # fmt: skip
         writer = write if self.run is None else partial(write_and_forget, self.run)
-        clip = Clip(pixels, report, write_recipe(self.plan, self.image), self.plan.request, writer)
+        clip = Clip(pixels, report, write_recipe(self.plan, self.image), self.plan.request, writer, draw=draw)
         if self.out is None:
             return clip
         with clock.stage("write"):
@@ -167,7 +168,7 @@ class Making:
             self.run.leave()
 
 
-def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Any, Report]:
+def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock) -> tuple[Any, Report, Draw | None]:
     """Decode, check and round to 8 bits; what half precision has broken is decoded once more in float32."""
     engine, repairs = ladder.engine, list(latents.repairs)
 
@@ -190,7 +191,7 @@ def finish(ladder: Ladder, image: PreparedImage, latents: Latents, clock: Clock)
             report = check(ladder.plan, image, frames)
             repairs.append(f"{error.message} in {ladder.plan.dtype}: decoded once more in float32")
         pixels = to_bytes(frames)
-    return pixels, replace(report, warnings=(*report.warnings, *repairs, *ladder.said))
+    return pixels, replace(report, warnings=(*report.warnings, *repairs, *ladder.said)), frames.draw
 
 
 def tell_source(picture: Source, out: Path | None) -> dict[str, str | None]:

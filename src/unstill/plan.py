@@ -14,12 +14,13 @@ from unstill.catalog.find import find_model
 from unstill.catalog.layout import Variant
 from unstill.errors import MachineError, ModelError, RequestError
 from unstill.kernels.gate import try_kernel
-from unstill.measure.picture import look
+from unstill.measure.picture import Looks, look
 from unstill.measure.risks import list_risks
 from unstill.memory.machine import Machine
 from unstill.memory.need import BYTES, Work, count_branches
 from unstill.memory.rungs import ASIDE_BYTES, MOST_SMALL_TOGETHER, count_together, find_place, fits, list_rungs, suggest
 from unstill.model.weights import read_header
+from unstill.models.pocket.advice import advise_pocket, settle_camera
 from unstill.request import BUNDLED, DEFAULTS, Request, settle
 from unstill.values import Size
 
@@ -35,8 +36,8 @@ def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[
     prefer: Variant = "fp32" if dtype == "fp32" else "fp16"
     if request.model != "auto":
         return find_model(request.model, prefer=prefer), ()
-    if request.camera != "auto" or request.move is not None:
-        return find_model(BUNDLED), (f"model {BUNDLED}: it can be told how the camera moves",)
+    if any(getattr(request, name) != DEFAULTS[name] for name in ("camera", "scene", "move")) or request.loop == "seamless":
+        return find_model(BUNDLED), (f"model {BUNDLED}: the others cannot be told how camera and scene move",)
     try:
         files = find_model(PREFERRED, prefer=prefer)
     except ModelError:
@@ -53,9 +54,13 @@ def choose_model(request: Request, machine: Machine) -> tuple[ModelFiles, tuple[
 
 def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine: Machine, notes: tuple[str, ...] = ()) -> Plan:
     """Resolve everything the request leaves open."""
-    settled = settle(request, files.family, files.frames)
     is_bundled = files.layout == "bundled"
     refuse_foreign(request, files)
+    looks, asked = look(image.source_HWC) if request.look else None, request
+    if is_bundled and request.camera == "auto":
+        request, because = settle_camera(image, request, looks)
+        notes = (*notes, f"camera {request.camera}: {because}")
+    settled = settle(request, files.family, files.frames)
     auto = "fp32" if is_bundled else machine.dtypes[0]
     dtype = auto if settled.dtype == "auto" else settled.dtype
     if dtype not in machine.dtypes:
@@ -65,7 +70,7 @@ def make_plan(request: Request, image: PreparedImage, files: ModelFiles, machine
     settled = settled.replace(seed=seed, device=machine.device, dtype=dtype, size=request.size or image.size)
     first = Rung("fast", choose_chunk(settled, image.size), swaps=settled.offload and machine.is_apart,
                  forward_chunk=settled.forward_chunk)  # fmt: skip
-    rungs, said, place, budget = [first], _warn(settled, files, machine, image, asked=request), 0, None
+    rungs, said, place, budget = [first], _warn(settled, files, machine, image, looks, asked=asked), 0, None
     together = MOST_SMALL_TOGETHER if machine.is_apart else 1
     if not is_bundled:
         assert settled.frames is not None
@@ -167,10 +172,12 @@ def refuse_foreign(request: Request, files: ModelFiles) -> None:
             raise RequestError(f"The levels of {request.steps_schedule} were made for SVD, not for {files.name}",
                                hint="leave steps-schedule unset")  # fmt: skip
         return
-    foreign = [name for name in ("camera", "move") if getattr(request, name) != DEFAULTS[name]]
-    if foreign:
-        problems = [f"{name} is not something that {files.name} can be told" for name in foreign]
-        raise RequestError(problems, hint=f"--model {BUNDLED} can: it comes with unstill")
+    problems = [
+        f"{files.name} has no {name}" for name in ("camera", "scene", "move") if getattr(request, name) != DEFAULTS[name]
+    ]
+    problems += [f"{files.name} has no seamless loop"] if request.loop == "seamless" else []
+    if problems:
+        raise RequestError(problems, hint=f"--model {BUNDLED} has: it comes with unstill")
 
 
 def count_weights(files: ModelFiles) -> int:
@@ -179,20 +186,23 @@ def count_weights(files: ModelFiles) -> int:
     return sum(math.prod(shape) for path in paths for _, shape in read_header(path).values())
 
 
-def foresee_risks(image: PreparedImage, *, invents: bool) -> list[str]:
-    """Look at what the clip will show of the picture, and say what to expect."""
+def foresee_risks(image: PreparedImage, looks: Looks, *, invents: bool) -> list[str]:
+    """Return what to expect of what the clip will show of the picture."""
     source = Size(image.source_HWC.shape[1], image.source_HWC.shape[0])
     kept = source.area_px / image.original.area_px
     box = image.content
     enlarged = math.sqrt(box.width * box.height / source.area_px)
-    return list_risks(look(image.source_HWC), kept, enlarged, invents=invents)
+    return list_risks(looks, kept, enlarged, invents=invents)
 
 
-def _warn(settled: Request, files: ModelFiles, machine: Machine, image: PreparedImage, *, asked: Request) -> list[str]:
-    """Say what to expect of these settings on this machine."""
-    said = advise(settled.replace(size=asked.size), files.family, files.frames)
-    said += foresee_risks(image, invents=files.layout != "bundled") if asked.look else []
-    if files.layout == "bundled":
+def _warn(
+    settled: Request, files: ModelFiles, machine: Machine, image: PreparedImage, looks: Looks | None, *, asked: Request
+) -> list[str]:
+    """Return what to expect of these settings on this machine."""
+    bundled, as_asked = files.layout == "bundled", settled.replace(size=asked.size)
+    said = advise_pocket(as_asked) if bundled else advise(as_asked, files.frames)
+    said += [] if looks is None else foresee_risks(image, looks, invents=not bundled)
+    if bundled:
         return said
     if machine.device == "cpu" and settled.dtype == "fp16":
         said.append("fp16 on a CPU is slower than fp32 and no more exact")

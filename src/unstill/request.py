@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unstill import values
+from unstill import cameras, values
 from unstill.errors import RequestError
 from unstill.values import Arrows, Focus, Guidance, Reader, Size
 
@@ -45,7 +45,8 @@ def _choice(default: Any, choices: tuple[str, ...], help: str, group: str, **mor
 DTYPE_SPELLINGS = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
 DTYPE_SPELLINGS |= {f"torch.{name}": short for name, short in DTYPE_SPELLINGS.items()}
 
-LOOPS = ("none", "ping-pong", "cross-fade")
+CAMERAS = (cameras.AUTO, *cameras.WORDS)
+LOOPS = ("none", "ping-pong", "cross-fade", "seamless")
 FLAGS = ("ping_pong",)  # aliases that are written without a value
 
 
@@ -79,12 +80,16 @@ class Request:
     fps: int | None = _knob(
         None, values.whole(1, 120), "Frame rate that the model imagines: lower moves more between frames.", "motion", "1–120"
     )
-    camera: str = _choice(
-        "auto", ("auto", "still", "push", "pull", "left", "right", "up", "down", "orbit", "roll"),
-        "How the camera moves; for models that can be told.", "motion",
+    camera: str = _knob(
+        "auto", cameras.camera, "How the camera moves: one word, or a path of several. Not for SVD.", "motion",
+        f"{' | '.join(CAMERAS)}, or \"push 60%, left 40%\"", choices=CAMERAS,
+    )  # fmt: skip
+    scene: int | None = _knob(
+        None, values.whole(0, 100), "How much water, clouds and leaves move by themselves; 100 is as fast as the camera. "
+        "Not for SVD.", "motion", "0–100",
     )  # fmt: skip
     move: Arrows | None = _knob(
-        None, values.arrows, "Where points of the picture go by the last frame; for models that can be told.", "motion",
+        None, values.arrows, "Drag things: each arrow moves what it starts on, by the last frame. Not for SVD.", "motion",
         "X,Y>DX,DY as fractions; several with ;",
     )  # fmt: skip
     frames: int | None = _knob(
@@ -187,7 +192,8 @@ class Request:
         "1–240",
     )
     loop: str = _knob(
-        "none", _read_loop, "How the end meets the beginning: played backward, or faded into it.", "file", " | ".join(LOOPS),
+        "none", _read_loop, "How the end meets the start: played backward, faded into it, or seamless (not for SVD).", "file",
+        " | ".join(LOOPS),
         aliases=("ping_pong",), choices=LOOPS,
     )  # fmt: skip
     plays: int = _knob(0, values.whole(0, 65535), "How often a GIF, WebP or APNG plays; 0 is for ever.", "file", "0–65535")
@@ -231,6 +237,8 @@ class Request:
             if KNOBS[name].group != "file":
                 instead = "; play_fps is the rate of the file" if name == "fps" else ""
                 problems.append(f"{name} shapes the frames, and these are made{instead}")
+        if knobs.get("loop") == "seamless" and self.loop != "seamless":
+            problems.append("loop seamless shapes the frames, and these are made; ping-pong and cross-fade close any clip")
         if problems:
             raise RequestError(problems)
         return self.replace(**knobs)
@@ -332,8 +340,8 @@ class Preset:
         return {**self.knobs, **self.per_model.get(family, {})}
 
 
-# The bundled model's own. Its motion is that of what moves, all of it, where SVD's is a hint: 80 is 1.9 pixels a frame.
-_POCKET = {"motion": 80, "steps": 12, "guidance": "1.0:1.0"}
+# The bundled model's own. Its motion is the camera's exact speed, where SVD's is a hint: 80 is 1.9 pixels a frame.
+_POCKET = {"motion": 80, "steps": 8, "guidance": "1.0:1.0", "scene": 50}
 _DIFFUSERS = {"motion": 127, "noise": 0.02, "fps": 7, "steps": 25, "guidance": "1.0:3.0"}
 PRESETS = {
     "default": Preset("what the diffusers pipeline does when nothing is said", _DIFFUSERS, {BUNDLED: _POCKET}),
@@ -351,7 +359,7 @@ PRESETS = {
     "draft": Preset(
         "a look at the motion: few steps, 14 frames, a third of the area; worse than a clip for keeps",
         {**_DIFFUSERS, "steps": 12, "frames": 14},
-        {BUNDLED: {**_POCKET, "steps": 6}},
+        {BUNDLED: {**_POCKET, "steps": 4}},
         area=Size(576, 320),
     ),
 }

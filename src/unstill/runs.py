@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -197,4 +196,4 @@ def read_step(folder: Path) -> Step | None:
         return None
     if not bool(values.isfinite().all()):
         return None
-    return Step(int(told["number"]), int(told["total"]), float(told["sigma"]), Latents(values, torch.zeros(0)), values)
+    return Step(int(told["number"]), int(told["total"]), float(told["sigma"]), Latents(values), values)

@@ -68,7 +68,7 @@ class Walk:
         pixels = scale_pixels(image.canvas_HWC)
         self.encoded = _encode(pixels, draws, plan, engine, self.repairs)
         self.embedding = engine.embed(image.source_HWC)
-        self.to_rgb = engine.fit_colours(self.encoded, pixels)
+        self.draw = engine.previewer(self.encoded, plan, image)
         self.sigmas = engine.schedule.sigmas(plan.steps, plan.request.steps_schedule) if sigmas is None else sigmas
         device, self.done = self.encoded.device, 0
         if resume is None:
@@ -97,8 +97,8 @@ class Walk:
                 denoised = denoise(self.x, sigma)
             _refuse(denoised, f"Step {self.done}")
         self.x = self.x + (self.x - denoised) / sigma * (target - sigma)
-        latents = Latents(self.x, self.to_rgb, tuple(self.repairs))
-        return Step(self.done, len(self.sigmas) - 1, float(target), latents, denoised)
+        latents = Latents(self.x, tuple(self.repairs))
+        return Step(self.done, len(self.sigmas) - 1, float(target), latents, denoised, self.draw)
 
 
 def sample(
@@ -176,9 +176,6 @@ def scale_pixels(canvas_HWC: NDArray[np.uint8]) -> Tensor:
 
 
 def preview(step: Step) -> NDArray[np.uint8]:
-    """Show what the network takes the clip to be: uint8 [F, h, w, 3], one pixel per latent cell."""
-    latents = step.denoised_BFCHW[0].float().cpu().movedim(1, -1)
-    fit = step.latents.to_rgb
-    colours = latents @ fit[:-1] + fit[-1]
-    shown: NDArray[np.uint8] = (colours.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    return shown
+    """Draw a small clip of what the network takes the clip to be: uint8 [F, h, w, 3]."""
+    assert step.draw is not None  # only a step that an earlier process kept has none, and nobody is shown that
+    return step.draw(step.denoised_BFCHW[0])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from unstill.artifacts import Clip, Measures, Plan, Report, Try, Verdict
-from unstill.catalog.calibration import Curve, find_curve
+from unstill.calibration import Curve, find_curve
 from unstill.errors import RequestError
 from unstill.measure.motion import STILL_PX
 from unstill.measure.verdicts import is_still

@@ -48,7 +48,7 @@ def write(clip: Clip, path: Path, request: Request) -> Path:
     kind = check_target(path, request)
     codec = choose_codec(kind, request)
     frames = _check_frames(clip.frames, codec)
-    frames, fps = finish(frames, request)
+    frames, fps = finish(frames, request, draw=clip.draw)
     sheet = make_sheet(clip, request, fps)
     notes = foresee_changes(kind, request, Size(frames.shape[2], frames.shape[1]), sheet.play_fps)
     made, more_notes = encode(frames, sheet, kind, request)

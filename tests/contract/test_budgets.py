@@ -44,9 +44,10 @@ def test_every_module_and_public_function_says_what_it_is():
 
 
 def test_what_generate_reaches_can_be_read_in_an_evening():
-    """All lines that `generate` imports from the package, transitively; docs/log.md says what they are.
+    """All lines that `generate` imports from the package, transitively, for one family: docs/log.md says what they are.
 
-    Kernels and measures are not among them: each is read alone, whoever wants to know that formula or that number.
+    Kernels and measures are not among them: each is read alone, whoever wants to know that formula or that number. The
+    bundled model is counted apart: whoever reads how SVD runs does not meet it.
     """
     seen, waiting = set(), [SOURCE / "generate.py"]
     while waiting:
@@ -56,7 +57,10 @@ def test_what_generate_reaches_can_be_read_in_an_evening():
         seen.add(path)
         waiting.extend(imported(path))
     read = sorted(path for path in seen if path.parent.name not in ("kernels", "measure"))
-    assert sum(len(path.read_text().splitlines()) for path in read) < 10_600, [str(path.relative_to(SOURCE)) for path in read]
+    pocket = [path for path in read if path.parent.name == "pocket"]
+    lines = {path: len(path.read_text().splitlines()) for path in read}
+    assert sum(lines[path] for path in read if path not in pocket) < 10_000, [str(path.relative_to(SOURCE)) for path in read]
+    assert 1_000 < sum(lines[path] for path in pocket) < 2_200
 
 
 def imported(path: Path):

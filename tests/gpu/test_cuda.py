@@ -48,7 +48,7 @@ def test_forward_chunks_give_nearly_the_same_frames(clip_of, knobs):
 
 
 def test_the_vae_is_in_its_own_dtype_again_after_encoding(miniature, photo):
-    from unstill.engine import Keep
+    from unstill.models import Keep
 
     keep = Keep()
     first = animate(photo, load=keep, model=str(miniature), device="cuda", **TINY)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from unstill import animate
-from unstill.engine import Keep
 from unstill.errors import Cancelled
 from unstill.generate import Making
+from unstill.models import Keep
 from unstill.request import Request
 from unstill.runs import Runs
 from unstill.together import gather, share

@@ -12,8 +12,8 @@ from unstill.cli import main
 from unstill.cli.progress import STAGES
 from unstill.cli.run import Target, run
 from unstill.cli.telling import Manner
-from unstill.engine import Keep
 from unstill.formats.probe import probe
+from unstill.models import Keep
 from unstill.request import Request
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -28,7 +28,7 @@ def kept():
 @pytest.fixture
 def animate(miniature, kept, monkeypatch):
     """Run `unstill animate`."""
-    monkeypatch.setattr("unstill.engine.load_engine", kept)
+    monkeypatch.setattr("unstill.models.load_engine", kept)
 
     def run(*words):
         return main(["animate", "photo.png", "--model", str(miniature), "--seed", "1", *SMALL, *words])
@@ -55,7 +55,7 @@ def test_a_second_clip_takes_another_name_and_quiet_says_that_alone(animate, pla
 
 
 def test_a_name_that_another_run_takes_while_this_one_writes_is_left_to_it(miniature, kept, monkeypatch, place, capsys):
-    monkeypatch.setattr("unstill.engine.load_engine", kept)
+    monkeypatch.setattr("unstill.models.load_engine", kept)
 
     class Raced(Target):
         def choose(self, request):

@@ -6,9 +6,9 @@ from PIL import Image
 
 from unstill import animate
 from unstill.artifacts import Progress
-from unstill.engine import Keep
 from unstill.errors import Cancelled, MachineError, ModelMissing, PictureError, RequestError, ResultError, WriteError
 from unstill.generate import foresee
+from unstill.models import Keep
 from unstill.request import Request
 
 TINY = {"size": "128x64", "frames": 3, "steps": 2, "seed": 5, "device": "cpu"}

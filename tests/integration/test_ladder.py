@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from miniature import make_miniature
 from unstill import animate
-from unstill.engine import Keep, load_engine
 from unstill.errors import MachineError
+from unstill.models import Keep, load_engine
 from unstill.runs import Runs
 
 TINY = {"size": "64x64", "frames": 3, "steps": 2, "seed": 5, "device": "cpu"}

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from unstill import animate
-from unstill.engine import Keep
 from unstill.errors import Cancelled, ResultError
+from unstill.models import Keep
 from unstill.runs import Runs, write_whole
 
 TINY = {"size": "64x64", "frames": 2, "steps": 4, "seed": 5, "device": "cpu"}

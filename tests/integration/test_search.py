@@ -8,9 +8,9 @@ import pytest
 
 from miniature import make_miniature
 from unstill import animate
-from unstill.catalog.calibration import read_curve
+from unstill.calibration import read_curve
 from unstill.cli import main
-from unstill.engine import Keep
+from unstill.models import Keep
 from unstill.request import BUNDLED
 from unstill.takes import DRAFTS, Draft
 from unstill.values import Size

@@ -11,9 +11,9 @@ from unstill.batch.items import Expander, Wish
 from unstill.batch.maker import Maker
 from unstill.batch.places import open_place
 from unstill.batch.sources import PictureRow
-from unstill.engine import Keep
 from unstill.errors import Cancelled
 from unstill.generate import Making, generate
+from unstill.models import Keep
 from unstill.request import Request
 from unstill.runs import Runs
 from unstill.together import gather, share

@@ -7,9 +7,9 @@ import torch
 from hooks import changed
 from miniature import make_miniature
 from unstill import Request, animate
-from unstill.engine import Keep
 from unstill.generate import foresee
 from unstill.memory.machine import Machine
+from unstill.models import Keep
 
 TINY = {"size": "128x64", "frames": 3, "steps": 2, "seed": 5, "device": "cpu", "max_memory": 10**8}
 

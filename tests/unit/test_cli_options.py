@@ -43,7 +43,7 @@ def test_the_help_of_a_knob_is_its_sentence_its_range_and_its_default():
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("motion", "127; pocket: 80"), ("steps", "25; stability: 25 or 30; draft: 12; pocket: 12"), ("frames", "as the model was trained; draft: 14"),
+    [("motion", "127; pocket: 80"), ("steps", "25; stability: 25 or 30; draft: 12; pocket: 8"), ("frames", "as the model was trained; draft: 14"),
      ("seed", ""), ("quality", "80"), ("focus", "0.5,0.5"), ("fps", "7")],
 )  # fmt: skip
 def test_a_default_says_which_preset_differs(name, text):

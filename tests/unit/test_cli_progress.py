@@ -4,6 +4,7 @@ import io
 import signal
 
 import pytest
+import torch
 from rich.console import Console
 
 from unstill.artifacts import Progress
@@ -38,6 +39,18 @@ def test_a_line_is_shown_on_terminals_that_can_and_unless_quiet():
     assert Display(is_shown=True, console=open_terminal()).is_shown
     assert not Display(is_shown=False, console=open_terminal()).is_shown
     assert not Display(is_shown=True, console=Console(file=io.StringIO())).is_shown
+
+
+def test_the_picture_is_drawn_over_the_line_where_a_terminal_can_show_it():
+    """The upper half of a frame red, the lower blue: characters of these colours."""
+    frame_CHW = torch.zeros(3, 72, 128)
+    frame_CHW[0, :36], frame_CHW[2, 36:] = 1, 1
+    for width, height, colours, is_drawn in ((80, 30, "truecolor", True), (80, 12, "truecolor", False), (80, 30, None, False)):
+        console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=colours)
+        with Display(is_shown=True, console=console) as display:
+            display(Progress("decode", 3, 25, frame=frame_CHW))
+        shown = console.file.getvalue()
+        assert ("38;2;255;0;0" in shown and "38;2;0;0;255" in shown) == is_drawn
 
 
 @pytest.mark.parametrize(

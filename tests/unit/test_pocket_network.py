@@ -16,14 +16,13 @@ from unstill.models.pocket.field import (
     SWAY,
     SWAYS,
     choose_patches,
-    motion_of,
     normalise,
     pack,
     read_field,
-    speed_of,
     unpack,
 )
 from unstill.models.pocket.network import IDS, WEIGHTS, PocketConfig, PocketNetwork, load_pocket_network, shrink
+from unstill.models.pocket.speeds import motion_of, speed_of
 
 TINY = PocketConfig(eye_widths=(32, 32, 32), seen=8, context_width=32, widths=(32, 32), attention=(False, True), told_width=32)
 

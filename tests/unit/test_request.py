@@ -119,14 +119,14 @@ def test_the_model_decides_the_frames_and_fps_decides_the_playback():
      ({"steps": 10}, "10 steps"), ({"size": "1000x576"}, "multiple of 64"), ({"size": "2048x1152"}, "4.0×"), ({"size": "256x256"}, "0.11×")],
 )  # fmt: skip
 def test_values_outside_training_are_warned_about(knobs, said):
-    warnings = advise(settle(Request(**knobs), "svd-xt", 25), "svd-xt", 25)
+    warnings = advise(settle(Request(**knobs), "svd-xt", 25), 25)
     assert len(warnings) == 1 or knobs == {"size": "1000x576"}
     assert any(said in warning for warning in warnings)
 
 
 @pytest.mark.parametrize("knobs", [{}, {"noise": 0.135, "fps": 5}, {"fps": 30}, {"size": "576x1024"}, {"preset": "draft"}])
 def test_values_inside_training_are_not(knobs):
-    assert advise(settle(Request(**knobs), "svd-xt", 25), "svd-xt", 25) == []
+    assert advise(settle(Request(**knobs), "svd-xt", 25), 25) == []
 
 
 def test_fps_is_written_as_each_tool_counts_it():
@@ -142,5 +142,5 @@ def test_equivalents_need_settled_settings():
 def test_ays_brings_its_own_ten_steps_and_says_that_the_clip_is_another():
     settled = settle(Request(steps_schedule="ays"), "svd-xt", 25)
     assert settled.steps == 10
-    assert [line for line in advise(settled, "svd-xt", 25) if "another clip" in line]
+    assert [line for line in advise(settled, 25) if "another clip" in line]
     assert settle(Request(steps_schedule="ays", steps=20), "svd-xt", 25).steps == 20

@@ -10,8 +10,8 @@ import torch
 from hooks import changed
 from unstill.artifacts import Box, PreparedImage
 from unstill.catalog.find import find_model
-from unstill.engine import load_engine
 from unstill.memory.machine import look_at_machine
+from unstill.models import load_engine
 from unstill.plan import make_plan
 from unstill.request import Request
 from unstill.sample import Walk, draw, preview, sample, sample_together, scale_pixels

@@ -64,7 +64,9 @@ def test_every_group_has_its_place():
 
 
 def test_what_a_camera_can_do_has_an_icon_each():
-    assert {f"camera-{choice}" for choice in KNOBS["camera"].choices} <= set(re.findall(r'"(camera-\w+)":', FILES["icons.js"]))
+    assert {f"camera-{choice}" for choice in KNOBS["camera"].choices} <= set(
+        re.findall(r'"(camera-[\w-]+)":', FILES["icons.js"])
+    )
 
 
 def test_motion_is_wanted_in_words_that_are_read():

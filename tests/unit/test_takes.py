@@ -1,4 +1,4 @@
-"""takes.py and catalog/calibration.py: what is tried next, which clip is given, and curves that are read and refused."""
+"""takes.py and calibration.py: what is tried next, which clip is given, and curves that are read and refused."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unstill.artifacts import Clip, Measures, ModelFiles, Plan, Report, Rung, Verdict
-from unstill.catalog.calibration import Curve, Point, find_curve, place_of, read_curve
+from unstill.calibration import Curve, Point, find_curve, place_of, read_curve
 from unstill.errors import ModelError, RequestError
 from unstill.measure.verdicts import judge
 from unstill.request import Request, settle
@@ -92,7 +92,7 @@ def test_what_a_search_will_do_can_be_said_before():
 
 def test_takes_without_a_goal_are_judged_by_what_the_model_usually_does():
     """Else the stillest would win: it flickers least."""
-    model = Model(factor=lambda seed: {1: 0.4, 2: 0.95, 3: 2.0}[seed])
+    model = Model(factor=lambda seed: {1: 0.8, 2: 1.9, 3: 4.0}[seed])
     clip = run({"takes": 3, "motion": 127}, model, seed=1)
     assert clip.request.seed == 2
 
@@ -148,9 +148,9 @@ def test_another_seed_is_tried_where_none_was_asked_for():
 
 
 def test_the_nearest_of_all_drafts_is_taken_where_no_seed_goes_so_far():
-    """The first seed gives 0.63 at most, the next less: it is the first that is made."""
+    """The first seed gives little at most, the next less: it is the first that is made."""
     clip = run({"want_motion": 3.0}, Model(lambda seed: 0.2 if seed == 7 else 0.05))
-    assert (clip.request.seed, clip.request.motion) == (7, 180)
+    assert (clip.request.seed, clip.request.motion) == (7, 255)
 
 
 def test_a_clip_that_is_wanted_still_is_no_fault():
@@ -229,9 +229,9 @@ def test_a_draft_keeps_the_shape(size, small):
     assert str(shrink(Size(width, height), DRAFTS["pocket"])) == small
 
 
-def test_the_bundled_model_has_a_curve_that_rises():
+def test_the_bundled_model_has_the_curve_of_its_formula():
     curve = find_curve(FILES)
-    assert curve.clips >= 25
+    assert curve.find_px(80) == pytest.approx(1.88, abs=0.01)
     assert all(0 < a.median_px < b.median_px for a, b in zip(curve.points, curve.points[1:], strict=False))
     for point in curve.points[1:-1]:
         assert curve.find_motion(curve.find_px(point.motion)) == point.motion

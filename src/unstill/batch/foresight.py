@@ -22,7 +22,7 @@ from unstill.request import Request
 # Measured on a clip of pocket of examples/harbour.jpg, 25 frames of 1024x576: bytes for a pixel of a frame, quality 80.
 BYTES_A_PIXEL = {".mp4": 0.02, ".webm": 0.01, ".gif": 0.5, ".webp": 0.05, ".apng": 1.0}
 POCKET_CORE_S = 1.0  # seconds of one core for a million pixels of pocket's frames: bench/pocket.py
-POCKET_STEP_CORE_S = 0.5  # and for a step of its network, whatever the size: row batch-together-1 of bench/results.csv
+POCKET_STEP_CORE_S = 0.14  # and for a step of its network, whatever the size: bench/pocket.py
 POCKET_START_S = 2.3  # that a batch takes besides its clips: Python, torch, loading: row batch-first
 START_S = 7.4  # that a fresh process takes until its first step is done on a GPU, files in the cache: bench/first_step.py
 LOOK_S = 3.0  # for looking at pictures: a batch may have a million, and they may be far away

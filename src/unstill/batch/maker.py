@@ -37,8 +37,8 @@ class Maker:
     """Makes items on one device."""
 
     def __init__(self, place: Place, device: str) -> None:
-        from unstill.engine import Keep
         from unstill.memory.machine import look_at_machine
+        from unstill.models import Keep
 
         self.place = place
         self.device = look_at_machine(device).device  # refused here where there is none such
@@ -89,7 +89,7 @@ class Maker:
                 one.took_s += (time.perf_counter() - start) / len(group)
 
     def _load(self, plan: Plan) -> Any:
-        from unstill.engine import load_engine
+        from unstill.models import load_engine
 
         if self.meant and identify(plan.model) != self.meant:
             raise ModelError(f"{plan.model.name} has other weights here than on the machine that was asked first",

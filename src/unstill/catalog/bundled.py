@@ -14,9 +14,9 @@ from unstill.artifacts import ModelFiles
 from unstill.request import BUNDLED
 
 FRAMES = 25
-ABOUT = "25 frames, any number works: moves your picture's own pixels, in seconds, on any computer; comes with unstill."
+ABOUT = "any number of frames: moves a camera through your picture, in seconds, on any computer; comes with unstill."
 LICENCE = "apache-2.0"
-FOLDER = Path(__file__).parent / BUNDLED
+FOLDER = Path(__file__).parents[1] / "models" / BUNDLED / "weights"
 
 
 def bundled_model() -> ModelFiles:

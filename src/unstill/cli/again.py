@@ -55,12 +55,27 @@ def choose_knobs(file: str, recipe: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(knobs, dict):
         hint = "clips made with --no-recipe have none, and some programs take it away"
         raise RecipeError(f"{file} carries no recipe", hint=hint)
+    refuse_replaced(file, recipe)
     try:
         made_by = Request.from_mapping(knobs)
     except RequestError as error:
         hint = f"it was written by unstill {recipe.get('unstill')}"
         raise RecipeError(f"The recipe in {file} cannot be repeated: {'; '.join(error.problems)}", hint=hint) from error
     return made_by.replace(device="auto", format="auto").to_dict()
+
+
+def refuse_replaced(file: str, recipe: dict[str, Any]) -> None:
+    """Raise if the recipe needs an earlier bundled model, whose motion this version cannot repeat."""
+    from unstill.catalog.bundled import bundled_model
+
+    bundled, model = bundled_model(), _as_dict(recipe.get("model"))
+    if model.get("name") != bundled.name or not list_changed(_as_dict(model.get("sha256")), dict(bundled.sha256)):
+        return
+    made_by = recipe.get("unstill")
+    raise RecipeError(
+        f"{file} was made by unstill {made_by} with an earlier {bundled.name}, which this version no longer has",
+        hint="`unstill animate PICTURE` makes a new clip; only the unstill that made it repeats this one",
+    )
 
 
 def compare(then: dict[str, Any], now: dict[str, Any], *, is_said: bool) -> list[str]:

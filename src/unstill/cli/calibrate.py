@@ -13,7 +13,7 @@ from unstill.cli.help import Command
 
 if TYPE_CHECKING:
     from unstill.calibrate import Sample
-    from unstill.catalog.calibration import Curve
+    from unstill.calibration import Curve
 
 
 @click.command(cls=Command)
@@ -45,7 +45,7 @@ def calibrate(
     """
     from unstill.calibrate import MOTIONS
     from unstill.calibrate import calibrate as measure
-    from unstill.catalog.calibration import place_of
+    from unstill.calibration import place_of
     from unstill.request import Request
 
     request = Request.from_mapping({"model": model, "device": device})

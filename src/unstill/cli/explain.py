@@ -10,7 +10,7 @@ from unstill.advice import advise
 from unstill.cli import options, output
 from unstill.cli.help import Command
 from unstill.equivalents import Equivalent, equivalents
-from unstill.request import KNOBS, PRESETS, Request, settle
+from unstill.request import BUNDLED, KNOBS, PRESETS, Request, settle
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -32,7 +32,7 @@ def explain(as_json: bool, debug: bool, knobs: dict[str, Any]) -> None:
     family, frames = find_family(request)
     settled = settle(request, family, frames)
     rows = [row for row in equivalents(settled) if getattr(settled, own_name(row)) is not None or row.knob != "seed"]
-    warnings = advise(settled, family, frames)
+    warnings = give_advice(settled, family, frames)
     if as_json:
         output.answer_json({"knobs": settled.to_dict(), "equivalents": rows, "warnings": warnings})
         return
@@ -41,6 +41,15 @@ def explain(as_json: bool, debug: bool, knobs: dict[str, Any]) -> None:
     body = make_table(rows) if output.open_console().width >= WIDE else make_paragraphs(rows)
     output.print_parts(head, "", body, *(["", f"Also set: {others}"] if others else []))
     output.warn(*warnings)
+
+
+def give_advice(settled: Request, family: str, frames: int) -> list[str]:
+    """Return what to expect of settled values, for the family that they are for."""
+    if family != BUNDLED:
+        return advise(settled, frames)
+    from unstill.models.pocket.advice import advise_pocket
+
+    return advise_pocket(settled)
 
 
 def find_family(request: Request) -> tuple[str, int]:

@@ -9,11 +9,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -46,7 +46,9 @@ STAGES = {
 }
 CLEAR = "\r\x1b[2K"  # to the start of the line, and clear all of it
 WIDE = 66  # columns that a line with bar, rate, time left and time taken needs
+HIGH = 24  # rows that a picture and the line need below the command
 REDRAW_S = 0.1  # as often as rich draws by itself
+PICTURE_S = 0.25  # between two pictures of the clip: drawing one takes 10 ms, and a step's a tenth of a second
 
 
 class Stop:
@@ -97,6 +99,11 @@ class Stop:
             signal.signal(number, before)
 
 
+def can_draw(console: Console) -> bool:
+    """Return whether a picture fits on a terminal: enough colours, and room below the command."""
+    return console.color_system == "truecolor" and console.width >= WIDE and console.height >= HIGH
+
+
 def show_pace(pace_s: float, left_s: float, unit: str, *, is_wide: bool) -> str:
     """Write how fast a stage goes and how long it still takes."""
     rate = f"{pace_s:.1f} s/{unit}" if pace_s >= 1 else f"{1 / pace_s:.1f} {unit}s/s"
@@ -134,13 +141,25 @@ class Taken(ProgressColumn):
         return Text(show_clock(task.elapsed or 0), style="dim")
 
 
+class LineUnderPicture(Line):
+    """The line, and over it a picture of the clip if there is one."""
+
+    picture: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return the picture and the line."""
+        if self.picture is not None:
+            yield self.picture
+        yield from super().get_renderables()
+
+
 class Display:
     """The line that shows the stage, its steps, their rate, the time left and the time taken."""
 
     def __init__(self, *, is_shown: bool, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
         wide = console.width >= WIDE
-        self._line = Line(
+        self._line = LineUnderPicture(
             *([SpinnerColumn(finished_text=" ")] if wide else []),
             TextColumn("{task.description}"),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
@@ -150,16 +169,19 @@ class Display:
             console=console,
             transient=True,
             expand=True,
+            refresh_per_second=4 if can_draw(console) else 10,  # 20 KB each time
             disable=not is_shown or not console.is_terminal or console.is_dumb_terminal,
         )
         self._task: TaskID = self._line.add_task("Starting", total=None, count="", pace_s=None, since=0.0, unit="")
         self._stage = ""
-        self._drawn = 0.0
+        self._drawn = self._pictured = 0.0
+        self._draws = self.is_shown and can_draw(console)
         self._first = (0, 0.0)  # how far the stage was when its first step was done, and when that was
 
     def __call__(self, progress: Progress) -> None:
         """Show a step."""
         now = time.monotonic()
+        self._show_picture(progress, now)
         is_due = progress.stage != self._stage or now - self._drawn > REDRAW_S
         if progress.stage != self._stage:
             self._stage, self._first = progress.stage, (0, 0.0)
@@ -177,10 +199,20 @@ class Display:
             pace_s=(now - self._first[1]) / steps if counted and self._first[0] and steps > 0 else None,
             since=now,
             unit=unit,
-            refresh=is_due,  # on a busy machine the thread that draws comes seldom, and a stage can be short
+            refresh=is_due
+            and not self._draws,  # on a busy machine the thread that draws comes seldom, and a stage can be short
         )
         if is_due:
             self._drawn = now
+
+    def _show_picture(self, progress: Progress, now: float) -> None:
+        """Show what is there of the clip, now and then."""
+        if not self._draws or now - self._pictured < PICTURE_S or (progress.step is None and progress.frame is None):
+            return
+        from unstill.cli.preview import draw, find_frame  # numpy and Pillow, which are there once there are frames
+
+        if (frame := find_frame(progress)) is not None:
+            self._line.picture, self._pictured = draw(frame), time.monotonic()
 
     @property
     def is_shown(self) -> bool:

@@ -158,8 +158,8 @@ def make(request: Request, target: Target, manner: Manner) -> tuple[Clip, list[s
         return generate(request, target.picture, path, watch=watch, load=load, runs=Runs())
 
     with stop, display:
-        from unstill.engine import load_engine  # torch comes with them, 1 to 3 s: the line is there by then
         from unstill.generate import generate
+        from unstill.models import load_engine  # torch comes with them, 1 to 3 s: the line is there by then
         from unstill.runs import Runs
 
         if target.out == STREAM:

@@ -30,10 +30,11 @@ from unstill.compat.loading import begin, find_device, find_or_pull, read_dtype,
 from unstill.compat.parts import OF_SVD, VAE, Config, Part, Scheduler, Settings, UNet, check_replacement, explain_absence, tell
 from unstill.compat.pictures import list_pictures
 from unstill.compat.run import CallBack, OneClip, decode_clips, join_latents, list_clips, sample_clips
-from unstill.engine import Engine, load_engine
+from unstill.engine import Engine
 from unstill.engine.memory_errors import annotate_memory
 from unstill.errors import RequestError
 from unstill.memory.machine import look_at_machine
+from unstill.models import load_engine
 from unstill.plan import make_plan
 from unstill.prepare import prepare
 from unstill.request import Request

@@ -1,4 +1,4 @@
-"""How a model is run. `Engine` is what the verbs may rely on; `load_engine` gives the one a plan names.
+"""How a model is run. `Engine` is what the verbs may rely on; `models.load_engine` loads the one a plan names.
 
 Engines know nothing of requests, pictures or files beyond the plan they are given.
 """
@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from unstill.artifacts import Plan, PreparedImage, Rung, View
+from unstill.artifacts import Draw, Plan, PreparedImage, Rung, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,8 @@ class Reel:
 
     parts: Iterator[Tensor]
     view: View = View()
+    notes: tuple[str, ...] = ()  # what comes out otherwise than was asked
+    draw: Draw | None = None
 
 
 class Engine(Protocol):
@@ -45,8 +47,8 @@ class Engine(Protocol):
     def denoiser(self, embedding_BND: Tensor, latents_BCHW: Tensor, plan: Plan) -> Denoiser:
         """Bind the network to what it is told about this clip."""
 
-    def fit_colours(self, encoded_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
-        """Give the affine map [C + 1, 3] that shows latents as colours, for previews."""
+    def previewer(self, encoded_BCHW: Tensor, plan: Plan, image: PreparedImage) -> Callable[[Tensor], NDArray[np.uint8]]:
+        """Return a function that draws a small clip [F, h, w, 3] of denoised latents [F, C, H, W] without decoding them."""
 
     def decode(self, latents_FCHW: Tensor, plan: Plan, image: PreparedImage) -> Reel:
         """Make frames of latents, some at a time: [F, C, H, W], float32 in [−1, 1], on the CPU."""
@@ -65,36 +67,3 @@ class Engine(Protocol):
 
 
 Load = Callable[[Plan], Engine]
-
-
-def load_engine(plan: Plan) -> Engine:
-    """Load the engine that the plan names."""
-    if plan.engine == "motion":
-        from unstill.engine.motion import MotionEngine
-
-        return MotionEngine(plan)
-    if plan.engine == "fast":
-        from unstill.engine.fast import FastEngine
-
-        return FastEngine(plan)
-    from unstill.engine.reference import ReferenceEngine
-
-    return ReferenceEngine(plan)
-
-
-class Keep:
-    """Load engines as `load_engine` does, or in a way of one's own, but keep the last one for the next clip."""
-
-    def __init__(self, load: Load = load_engine) -> None:
-        self._load = load
-        self._kept: tuple[object, Engine] | None = None
-
-    def __call__(self, plan: Plan) -> Engine:
-        """Return the kept engine if it fits the plan; else load another in its place."""
-        key = (plan.model, plan.device, plan.dtype, plan.engine)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = None  # free the old one before the new one needs its memory
-            self._kept = (key, self._load(plan))
-        else:
-            self._kept[1].arrange(plan.rung)
-        return self._kept[1]

@@ -5,7 +5,7 @@ It does not know what a step, a chunk or a clip is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -88,8 +88,19 @@ class ReferenceEngine:
         size = plan.size
         return plan.frames, self.vae.latent_channels, size.height // self.vae.downscale, size.width // self.vae.downscale
 
+    def previewer(self, encoded_BCHW: Tensor, plan: Plan, image: PreparedImage) -> Callable[[Tensor], NDArray[np.uint8]]:
+        """Return a function that shows each latent cell as one pixel."""
+        fit = self.fit_colours(encoded_BCHW, torch.from_numpy(image.canvas_HWC.copy()).permute(2, 0, 1)[None] / 127.5 - 1)
+
+        def draw(denoised_FCHW: Tensor) -> NDArray[np.uint8]:
+            colours = denoised_FCHW.float().cpu().movedim(1, -1) @ fit[:-1] + fit[-1]
+            shown: NDArray[np.uint8] = (colours.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+            return shown
+
+        return draw
+
     def fit_colours(self, encoded_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
-        """Fit the affine map from latents to colours on the picture itself, whose latents are known.
+        """Fit the affine map [C + 1, 3] from latents to colours in 0–1 on the picture itself, whose latents are known.
 
         One least-squares problem over all cells; no table of somebody's VAE is needed.
         """

@@ -20,7 +20,7 @@ from unstill.jobs.processors import choose_waiting
 from unstill.jobs.worker import KEEP_EVERY_S
 
 if TYPE_CHECKING:
-    from unstill.engine import Keep
+    from unstill.models import Keep
 
 RUNS = "jobs"  # beside the runs of the command line, which are somebody's own
 
@@ -54,8 +54,8 @@ class JobActor:
             self._name = ""
 
     def _make(self, knobs: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
-        from unstill.engine import Keep
         from unstill.generate import generate
+        from unstill.models import Keep
         from unstill.runs import Runs, find_root
 
         request = read_request(knobs, self._device)
@@ -83,11 +83,10 @@ class JobActor:
 
     def _watch(self, progress: Progress) -> None:
         self._at = Progress(progress.stage, progress.done, progress.total, of=progress.of)
-        if progress.step is not None and self._wants_preview:
-            from unstill.jobs.stills import draw_preview
-            from unstill.sample import preview
+        if self._wants_preview and (progress.step is not None or progress.frame is not None):
+            from unstill.jobs.stills import draw_progress
 
             self._wants_preview = False
-            self._preview = progress.step.number, draw_preview(preview(progress.step))
+            self._preview = draw_progress(progress)
         if self._left == self._name:
             raise Cancelled("Stopped")

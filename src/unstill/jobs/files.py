@@ -2,7 +2,7 @@
 
     jobs.sqlite        the store             pictures/<sha256>     as they came, by their content, and made small
     outputs/<token>.mp4, and stills of it    runs/                 steps of runs under way
-    server.lock        who serves this folder                      previews/<job>.jpg    what the last step shows
+    server.lock        who serves this folder                      previews/<job>.webp   what the last step shows
 
 It does not know what a job is.
 """
@@ -57,7 +57,7 @@ class Folder:
 
     def place_preview(self, job: str) -> Path:
         """Say where the preview of a job is, if there is one."""
-        return self.previews / f"{job}.jpg"
+        return self.previews / f"{job}.webp"
 
     def make(self) -> Folder:
         """Make what is missing, for this user alone."""

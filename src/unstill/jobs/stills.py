@@ -17,13 +17,15 @@ from unstill.formats.frames import walk_frames
 from unstill.jobs.files import first_word, write_through
 
 if TYPE_CHECKING:
-    from unstill.artifacts import Pixels
+    from unstill.artifacts import Pixels, Progress
 
 THUMBNAIL_PX = 480  # the longest side; twice what a list shows, for dense screens
 TILE_PX = 192  # the longest side of a frame on the sheet
 MOST_TILES = 48  # frames on a sheet; of longer clips they are spread evenly
 ACROSS = 8
 QUALITY = 82
+PREVIEW_FRAMES, PREVIEW_MS = 6, 160
+AFTER_STEPS = 1000  # more than any clip has steps
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,33 @@ def encode(image: Image.Image, kind: str) -> bytes:
     return out.getvalue()
 
 
+def draw_progress(progress: Progress) -> tuple[int, bytes]:
+    """Draw what a step shows, or the frame that was just decoded; return a number that rises with it too."""
+    if progress.frame is not None:
+        frame: Pixels = (progress.frame * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return AFTER_STEPS + progress.done, draw_preview(frame[None])
+    from unstill.sample import preview  # torch, which a process that makes clips has
+
+    assert progress.step is not None
+    return progress.step.number, draw_preview(preview(progress.step))
+
+
 def draw_preview(small: Pixels, longest_px: int = THUMBNAIL_PX) -> bytes:
-    """Draw the middle frame of what a step shows, one pixel a cell, large enough to be looked at."""
-    image = Image.fromarray(small[len(small) // 2])
-    scale = longest_px / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return encode(image.resize(size, Image.Resampling.BICUBIC), "JPEG")
+    """Draw a few frames of what a step shows as an animation, there and back, large enough to be looked at."""
+    scale = longest_px / max(small.shape[1:3])
+    size = (max(1, round(small.shape[2] * scale)), max(1, round(small.shape[1] * scale)))
+    picked = small[np.linspace(0, len(small) - 1, min(len(small), PREVIEW_FRAMES)).round().astype(int)]
+    frames = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in picked]
+    out = io.BytesIO()
+    there_and_back = [*frames, *frames[-2:0:-1]]
+    there_and_back[0].save(
+        out,
+        "WEBP",
+        save_all=True,
+        append_images=there_and_back[1:],
+        duration=PREVIEW_MS,
+        loop=0,
+        quality=QUALITY - 20,
+        method=0,
+    )
+    return out.getvalue()

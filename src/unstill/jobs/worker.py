@@ -30,7 +30,7 @@ from unstill.jobs.records import Job, Output
 from unstill.jobs.store import LEASE_S, Store
 
 if TYPE_CHECKING:
-    from unstill.engine import Keep
+    from unstill.models import Keep
 
 KEEP_EVERY_S = 5.0  # between two steps that are kept to go on from
 SHOW_EVERY_S = 0.5  # between two previews
@@ -168,9 +168,9 @@ class Worker:
 
     def make(self, job: Job, hearing: Hearing) -> Output:
         """Make the clip and write it under a name of its own."""
-        from unstill.engine import Keep  # torch, in this process alone
         from unstill.generate import generate
         from unstill.jobs.stills import keep_stills
+        from unstill.models import Keep  # torch, in this process alone
         from unstill.runs import Runs
 
         request = read_request(job.knobs, self.device)
@@ -195,12 +195,11 @@ class Hearing:
     def __call__(self, progress: Progress) -> None:
         """Note how far the run is; end it between two steps."""
         self.note(progress)
-        if progress.step is not None and time.monotonic() > self._next_preview:
-            from unstill.jobs.stills import draw_preview
-            from unstill.sample import preview
+        if time.monotonic() > self._next_preview and (progress.step is not None or progress.frame is not None):
+            from unstill.jobs.stills import draw_progress
 
             self._next_preview = time.monotonic() + SHOW_EVERY_S
-            self.show(progress.step.number, draw_preview(preview(progress.step)))
+            self.show(*draw_progress(progress))
         self.heed()
 
     def note(self, progress: Progress) -> None:

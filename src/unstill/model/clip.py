@@ -52,7 +52,7 @@ class Perceptron(nn.Module):
         return out
 
 
-class Layer(nn.Module):
+class EncoderLayer(nn.Module):
     """One layer of the tower."""
 
     def __init__(self, config: CLIPConfig) -> None:
@@ -93,7 +93,7 @@ class VisionModel(nn.Module):
         super().__init__()
         self.embeddings = Embeddings(config)
         self.pre_layrnorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # spelled so in the published files
-        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))})
+        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))})
         self.post_layernorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:

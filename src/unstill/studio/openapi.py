@@ -193,7 +193,7 @@ ROUTES: dict[tuple[str, str], Schema] = {
     ("get", "/v1/videos/{id}"): answer("Video", 404),
     ("delete", "/v1/videos/{id}"): answer("Deleted", 404, 409),
     ("get", "/v1/videos/{id}/content"): answer_bytes(*MEDIA, others=(404, 409, 410, 416, 422), part=True),
-    ("get", "/v1/videos/{id}/preview"): answer_bytes("image/jpeg", others=(404,)),
+    ("get", "/v1/videos/{id}/preview"): answer_bytes("image/webp", others=(404,)),
     ("get", "/v1/videos/{id}/report"): answer("Report", 404, 409),
     ("post", "/v1/videos/{id}/move"): send("Move", {"before": None}) | answer("Video", 404, 408, 409, 422),
     ("post", "/v1/videos/{id}/cancel"): answer("Video", 404),

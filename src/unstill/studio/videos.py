@@ -138,7 +138,7 @@ def preview(request: Request, id: str) -> Response:
     service = service_of(request)
     service.store.get(id)
     try:
-        return Response(service.folder.place_preview(id).read_bytes(), media_type="image/jpeg")
+        return Response(service.folder.place_preview(id).read_bytes(), media_type="image/webp")
     except FileNotFoundError:
         raise HTTPException(404, "There is nothing to be seen of the clip yet, or it is finished") from None
 

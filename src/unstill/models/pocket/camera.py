@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from unstill.cameras import read_path
+
 FOCAL = 1.4  # widths of the picture: a portrait lens, so that turning bends a scene little
 EASE = 0.5  # share of the way that is eased at both ends; the rest is even
 
@@ -59,7 +61,7 @@ SHAKES = (  # cycles a clip, phase, and share of x, y and roll
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraPath:
     """Camera words with shares that add up to 1."""
 
     ways: tuple[tuple[str, float], ...]
@@ -98,18 +100,9 @@ def follow_subject(word: str, way: Pose, subject: float) -> Pose:
     return way
 
 
-def read_camera(text: str) -> Camera:
+def read_camera(text: str) -> CameraPath:
     """Read a camera: one word, or several with percents, as in "push 60%, left 40%"."""
-    ways: list[tuple[str, float]] = []
-    for part in text.split(","):
-        word, _, share = part.strip().partition(" ")
-        if word not in WAYS:
-            raise ValueError(f"Unknown camera {word!r}. Use {', '.join(WAYS)}.")
-        ways.append((word, float(share.strip().removesuffix("%")) if share.strip() else 100.0))
-    total = sum(share for _, share in ways)
-    if not all(share > 0 for _, share in ways) or not math.isfinite(total):
-        raise ValueError(f"Every share of the camera {text!r} has to be more than 0%.")
-    return Camera(tuple((word, share / total) for word, share in ways))
+    return CameraPath(read_path(text))
 
 
 def ease(moment: float, loops: bool = False) -> float:

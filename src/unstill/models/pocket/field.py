@@ -18,8 +18,6 @@ PATCH = 2  # cells of a side that the UNet takes as one
 CELL_PX = 4  # pixels of a side of the small picture that make a cell
 AREA = 18 * 32  # patches of a field, whatever its shape
 FEWEST_ROWS = 4
-FASTEST_PX = 12.0  # a frame at 1024x576: the speed that motion 255 asks for
-BEND = 1.6  # motion 80 is 1.9 px a frame, 127 is 3.9
 AREA_PX = 1024 * 576  # speeds are meant at this size; clips of other sizes count as enlarged to this area
 LEAST_SHARE = 1e-3  # of the picture: below, nothing flows or sways whose speed could be normalised
 
@@ -75,16 +73,6 @@ def choose_patches(height: float, width: float) -> tuple[int, int]:
     """Return the rows and columns of the field, in patches, that fit a picture's shape; 18 by 32 for 16:9."""
     rows = max(FEWEST_ROWS, round((AREA * height / width) ** 0.5))
     return rows, max(FEWEST_ROWS, round(AREA / rows))
-
-
-def speed_of(motion: float) -> float:
-    """Return the speed in px per frame at 1024x576 that a motion of 0 to 255 asks for."""
-    return float(FASTEST_PX * (motion / 255) ** BEND)
-
-
-def motion_of(speed_px: float) -> float:
-    """Return the motion that asks for a speed in px per frame at 1024x576."""
-    return float(min(255.0, 255 * (speed_px / FASTEST_PX) ** (1 / BEND)))
 
 
 def px_per_width(height: int, width: int) -> float:

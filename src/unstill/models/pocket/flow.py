@@ -19,6 +19,7 @@ from unstill.models.pocket.grids import lay_places, look_up, resize, smooth
 
 STEPS = 12  # of the integration over the whole clip
 SWINGS = 3  # sinusoids that a swaying point follows
+WIDEST = 0.05  # widths: what larger amplitudes approach
 LEAST = 0.05  # share of a surface from which on it flows or sways
 
 
@@ -90,4 +91,5 @@ def draw_swings(amplitude_CHW: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     phase_SHW = 2.5 * smooth(resize(coarse, (rows, columns)), 2)
     # The mean speed of a sinusoid is 4 cycles × amplitude per clip.
     shares = torch.tensor([0.16, 0.05, 0.02], device=amplitude_CHW.device).view(-1, 1, 1, 1)
-    return shares * amplitude_CHW, phase_SHW
+    length_HW = amplitude_CHW.norm(dim=0).clamp(min=1e-9)
+    return shares * amplitude_CHW * (WIDEST * (length_HW / WIDEST).tanh() / length_HW), phase_SHW

@@ -17,10 +17,10 @@ def lay_places(size: Sequence[int], aspect: float, device: torch.device) -> Tens
     return torch.stack([x[None].expand(rows, -1), y[:, None].expand(-1, columns)])
 
 
-def look_up(image_CHW: Tensor, place_CHW: Tensor, aspect: float, mode: str = "bilinear") -> Tensor:
-    """Sample an image at places; beyond its border it continues with its border."""
-    grid_HWC = torch.stack([place_CHW[0] * 2, place_CHW[1] * (2 / aspect)], dim=-1)
-    taken: Tensor = F.grid_sample(image_CHW[None], grid_HWC[None], mode=mode, padding_mode="border", align_corners=False)[0]
+def look_up(image_CHW: Tensor, place_CHW: Tensor, aspect: float, mode: str = "bilinear", beyond: str = "border") -> Tensor:
+    """Sample an image at places; beyond its border it continues with its border, or is mirrored ("reflection")."""
+    grid_HWC = torch.stack([place_CHW[0] * 2, place_CHW[1] * (2 / aspect)]).permute(1, 2, 0)
+    taken: Tensor = F.grid_sample(image_CHW[None], grid_HWC[None], mode=mode, padding_mode=beyond, align_corners=False)[0]
     return taken
 
 
@@ -70,37 +70,51 @@ def shrink(mask_HW: Tensor, reach: int) -> Tensor:
     return -grow(-mask_HW, reach)
 
 
-def solve_smooth(data_HW: Tensor, weight_HW: Tensor, across_HW: Tensor, down_HW: Tensor, rounds: int = 120) -> Tensor:
-    """Solve (weight + Laplacian with conductances) x = weight · data by conjugate gradients.
+def solve_smooth(
+    data_HW: Tensor,
+    weight_HW: Tensor,
+    across_HW: Tensor,
+    down_HW: Tensor,
+    rounds: int = 120,
+    pull_HW: Tensor | None = None,
+    start_HW: Tensor | None = None,
+) -> Tensor:
+    """Solve (weight + Laplacian with conductances) x = weight · data + pull by conjugate gradients.
 
-    across_HW [H, W-1] and down_HW [H-1, W] are the conductances between neighbours. Jacobi preconditioned.
+    across_HW [H, W-1] and down_HW [H-1, W] are the conductances between neighbours. Jacobi preconditioned. Data may have
+    channels in front; they are solved side by side.
     """
 
     def apply(x: Tensor) -> Tensor:
+        """Multiply by the system's matrix."""
         out = weight_HW * x
-        flux_x, flux_y = across_HW * x.diff(dim=1), down_HW * x.diff(dim=0)
-        out[:, :-1] -= flux_x
-        out[:, 1:] += flux_x
-        out[:-1] -= flux_y
-        out[1:] += flux_y
+        flux_x, flux_y = across_HW * x.diff(dim=-1), down_HW * x.diff(dim=-2)
+        out[..., :-1] -= flux_x
+        out[..., 1:] += flux_x
+        out[..., :-1, :] -= flux_y
+        out[..., 1:, :] += flux_y
         return out
+
+    def dot(one: Tensor, two: Tensor) -> Tensor:
+        return (one * two).sum((-2, -1), keepdim=True)
 
     diagonal = weight_HW + F.pad(across_HW, (1, 0)) + F.pad(across_HW, (0, 1))
     diagonal = (diagonal + F.pad(down_HW, (0, 0, 1, 0)) + F.pad(down_HW, (0, 0, 0, 1))).clamp(min=1e-9)
-    x = (weight_HW * data_HW).sum() / weight_HW.sum().clamp(min=1e-9) + torch.zeros_like(data_HW)
-    rest = weight_HW * data_HW - apply(x)
+    mean = dot(weight_HW, data_HW) / weight_HW.sum().clamp(min=1e-9)
+    x = mean + torch.zeros_like(data_HW) if start_HW is None else start_HW
+    rest = weight_HW * data_HW - apply(x) if pull_HW is None else weight_HW * data_HW + pull_HW - apply(x)
     eased = rest / diagonal
-    way, size = eased.clone(), float((rest * eased).sum())
-    enough = 1e-9 * max(size, 1e-12)
-    for _ in range(rounds):
-        if size <= enough:
+    way, size = eased, dot(rest, eased)
+    enough = 1e-9 * float(size.max().clamp(min=1e-12))
+    for round_ in range(rounds):
+        if round_ % 8 == 0 and float(size.max()) <= enough:
             break
         moved = apply(way)
-        step = size / float((way * moved).sum())
+        step = size / dot(way, moved).clamp(min=1e-30)
         x, rest = x + step * way, rest - step * moved
         eased = rest / diagonal
-        size, before = float((rest * eased).sum()), size
-        way = eased + size / before * way
+        size, before = dot(rest, eased), size
+        way = eased + size / before.clamp(min=1e-30) * way
     return x
 
 

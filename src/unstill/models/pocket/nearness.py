@@ -13,6 +13,8 @@ GRAIN = 1.0  # times the usual difference around: grain and texture make no edge
 LEAK = 2e-3  # conductance left across the hardest edge
 UNSURE = 0.16  # difference among neighbouring cells from which on those in between are not believed
 LEAST_TRUST = 0.1
+EVEN = 0.3  # an even slope changes across three cells by a quarter of what it changes across nine
+LEAST_STEP = 0.06
 STEPS = (0.12, 0.06, 0.03, 0.02)  # difference of neighbours that counts as a jump, narrowed round by round
 
 
@@ -28,6 +30,9 @@ def refine_nearness(nearness_hw: Tensor, picture_CHW: Tensor) -> Tensor:
     data_HW = resize(coarse_HW[None], (rows, columns))[0]
     weight_HW = resize(trust_cells(coarse_HW)[None], (rows, columns))[0]
     across, down = measure_conductance(resize(picture_CHW, (rows, columns), "area"))
+    # Edges of the picture count only where the estimate is steep: windows in a wall are no steps.
+    even_HW = 1 - resize(find_steep(coarse_HW)[None], (rows, columns))[0]
+    across, down = torch.maximum(across, even_HW[:, 1:]), torch.maximum(down, even_HW[1:])
     refined_HW = solve_smooth(data_HW, weight_HW, SMOOTHING * across, SMOOTHING * down, 60)
     for step in STEPS:
         across_HW, down_HW = (
@@ -35,6 +40,14 @@ def refine_nearness(nearness_hw: Tensor, picture_CHW: Tensor) -> Tensor:
         )
         refined_HW = solve_smooth(data_HW, weight_HW, across_HW, down_HW, 60)
     return refined_HW.clamp(0, 1)
+
+
+def find_steep(nearness_HW: Tensor) -> Tensor:
+    """Return where a coarse estimate changes abruptly, 0 to 1: by much, and by far more than an even slope would."""
+    step_HW = grow(nearness_HW, 1) - shrink(nearness_HW, 1)
+    wide_HW = grow(nearness_HW, 4) - shrink(nearness_HW, 4)
+    share_HW = step_HW / wide_HW.clamp(min=1e-6)
+    return ((share_HW - EVEN) / EVEN).clamp(0, 1) * ((step_HW - LEAST_STEP) / LEAST_STEP).clamp(0, 1)
 
 
 def let_jump(difference_HW: Tensor, free_HW: Tensor, step: float) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unstill.artifacts import View
-from unstill.models.pocket.camera import Camera, Pose, project
+from unstill.models.pocket.camera import CameraPath, Pose, project
 from unstill.models.pocket.grids import grow, lay_places, look_up, resize, shrink
 from unstill.models.pocket.layers import Layer
 
@@ -21,7 +21,7 @@ DEPTH = 0.5  # by how much nearness differs in all where nothing limits it
 DEPTHS_TURNING = (1.0, 0.5, 0.25)  # for words that need depth to show, in the order in which they are tried
 CLOSEST, CLOSEST_TURNING = 1.45, 1.3  # the most that a view enlarges, and for words that turn the camera
 PAST = 0.004  # of the width that a frame may look past the picture's edge
-UNCOVERS_PX, UNCOVERS_MORE = 9.0, 0.09  # px at 1024 wide that a jump may uncover, and more for each px of the way
+UNCOVERS_PX, UNCOVERS_MORE = 7.0, 0.09  # px at 1024 wide that a jump may uncover, and more for each px of the way
 UNCOVERS_TURNING = 1.8  # times as much for words that need depth to show
 SUBJECT = 0.9  # share of the picture that is farther than what a dolly zoom holds
 EASY, ROUGH = 0.4, 0.06  # share that counts where nothing but plain colour is uncovered, and texture that counts in full
@@ -37,7 +37,7 @@ UNCOVERS_REASON = "the camera would uncover too much of what near things hide"
 class Path:
     """A camera's way through a picture."""
 
-    camera: Camera
+    camera: CameraPath
     amount: float
     depth: float
     middle: float  # the nearness that counts as average distance
@@ -72,16 +72,16 @@ def moments(path: Path) -> list[float]:
 
 def measure_speed(path: Path, nearness_HW: Tensor, view: View, aspect: float) -> float:
     """Return the mean way of what the view shows over the clip, in widths of a frame."""
-    place_CHW = lay_window(nearness_HW.shape, view, aspect)
+    place_CHW = lay_window(nearness_HW.shape, view, aspect, nearness_HW.device)
     near_HW = look_up(nearness_HW[None], place_CHW, aspect)[0]
     seen = [path.see(place_CHW, near_HW, moment) for moment in moments(path)]
     return sum(float((b - a).norm(dim=0).mean()) for a, b in pairwise(seen)) * view.scale
 
 
-def lay_window(size: Sequence[int], view: View, aspect: float) -> Tensor:
+def lay_window(size: Sequence[int], view: View, aspect: float, device: torch.device) -> Tensor:
     """Return the places that a view's pixels show at the first moment."""
-    place_CHW = lay_places(size, aspect, torch.device("cpu"))
-    shift = torch.tensor([view.left - 0.5 + 0.5 / view.scale, (view.top - 0.5 + 0.5 / view.scale) * aspect])
+    place_CHW = lay_places(size, aspect, device)
+    shift = torch.tensor([view.left - 0.5 + 0.5 / view.scale, (view.top - 0.5 + 0.5 / view.scale) * aspect], device=device)
     return place_CHW / view.scale + shift[:, None, None]
 
 
@@ -105,8 +105,9 @@ def choose_view(path: Path, layers: list[Layer], aspect: float) -> View:
 
 def _overlook(path: Path, layers: list[Layer], view: View, aspect: float) -> tuple[float, float, float, float]:
     """Return how far frames look past the left, right, top and bottom edge at most; less than 0 is room."""
-    corner = torch.tensor([view.left - 0.5, (view.top - 0.5) * aspect])[:, None, None]
-    border = corner + lay_border(aspect) / view.scale
+    device = layers[0].nearness_HW.device
+    corner = torch.tensor([view.left - 0.5, (view.top - 0.5) * aspect], device=device)[:, None, None]
+    border = corner + lay_border(aspect, device) / view.scale
     least = most = border
     for moment in moments(path)[1:]:
         place = _find_front(path, layers, border, aspect, moment)
@@ -120,9 +121,9 @@ def _overlook(path: Path, layers: list[Layer], view: View, aspect: float) -> tup
     )
 
 
-def lay_border(aspect: float) -> Tensor:
+def lay_border(aspect: float, device: torch.device) -> Tensor:
     """Return places along the border of a frame from its left top corner, [2, 1, N]."""
-    run, still = torch.linspace(0, 1, 33), torch.zeros(33)
+    run, still = torch.linspace(0, 1, 33, device=device), torch.zeros(33, device=device)
     x = torch.cat([run, run, still, still + 1])
     y = torch.cat([still, still + 1, run, run])
     return torch.stack([x, y * aspect])[:, None]
@@ -160,7 +161,7 @@ def measure_uncovered(path: Path, layers: list[Layer], aspect: float) -> float:
         edge = (grow(alpha_HW, 1) > 0.5) & (shrink(alpha_HW, 1) < 0.5)
         if not bool(edge.any()):
             continue
-        place = lay_places((rows, columns), aspect, torch.device("cpu"))
+        place = lay_places((rows, columns), aspect, alpha_HW.device)
         hardness_HW = (EASY + below.texture_HW / ROUGH).clamp(max=1)
         for moment in (0.5, 1.0):
             apart = (path.see(place, layer.nearness_HW, moment) - path.see(place, below.nearness_HW, moment)).norm(dim=0)
@@ -179,7 +180,7 @@ class Planned:
 
 
 @dataclass(frozen=True, eq=False)
-class Planner:
+class PathPlanner:
     """Looks for the amount of a camera's way through one picture."""
 
     layers: list[Layer]
@@ -225,7 +226,7 @@ class Planner:
         return best if best.way < 0.97 * self.way else replace(best, limits=())
 
 
-def plan_path(camera: Camera, layers: list[Layer], nearness_HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
+def plan_path(camera: CameraPath, layers: list[Layer], nearness_HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
     """Choose amount, depth and view so that the picture moves by a way (in widths of a frame) over the clip.
 
     Words that need depth to show keep as much of it as lets them move; the others flatten it where it would uncover
@@ -236,7 +237,7 @@ def plan_path(camera: Camera, layers: list[Layer], nearness_HW: Tensor, aspect: 
     if camera.is_still or way <= 0:
         return Planned(path, View(), 0.0, ())
     bears = (UNCOVERS_PX + UNCOVERS_MORE * way * 1024) / 1024 * (UNCOVERS_TURNING if camera.turns else 1)
-    planner = Planner(layers, nearness_HW, aspect, way, bears, CLOSEST_TURNING if camera.turns else CLOSEST)
+    planner = PathPlanner(layers, nearness_HW, aspect, way, bears, CLOSEST_TURNING if camera.turns else CLOSEST)
     if not camera.turns:
         return planner.solve(path, keeps_depth=False)
     best: Planned | None = None

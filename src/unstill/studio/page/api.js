@@ -1,4 +1,4 @@
-// Talks to the server: every route once, and what it says when something is wrong. It keeps nothing.
+// Talks to the server: every route once, and what it says when something is wrong.
 
 export class Refused extends Error {
   constructor(status, told) {

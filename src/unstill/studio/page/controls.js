@@ -1,4 +1,4 @@
-// One control for each kind of knob: what is set is shown, what is not is shown as the plan settles it. It asks no server.
+// One control for each kind of knob: what is set is shown, what is not is shown as the plan settles it.
 
 import { h, icon, iconButton, inWords } from "./dom.js";
 import { kept, setKnob } from "./kept.js";

@@ -28,5 +28,9 @@ export const LINES = {
   "camera-up": "M12 19V5m-5 5 5-5 5 5",
   "camera-down": "M12 5v14m-5-5 5 5 5-5",
   "camera-orbit": "M10 16.5C6 16 3.5 14.5 3.5 13c0-2 3.8-3.5 8.5-3.5s8.5 1.5 8.5 3.5c0 1.5-2.5 3-6 3.5m-7-2.5 2.5 2.5L7.5 19",
+  "camera-zoom": "m15 15 5 5M5 10a5 5 0 0 0 10 0 5 5 0 0 0-10 0m3 0h4m-2-2v4",
+  "camera-dolly-zoom": "m4 4 5 5h6v6H9V9m11-5-5 5m5 11-5-5M4 20l5-5",
+  "camera-arc": "M4 16A9 9 0 0 1 19 9m.5-5v5.5H14",
+  "camera-handheld": "M3 12q2-6 4 0t4 0 4 0 4 0 2-3",
   "camera-roll": "M9 11.5l5.5-2 1.7 4.5-5.5 2zM5 14a7.5 7.5 0 0 1 13-6m.5-4v4.5H14",
 };

@@ -1,4 +1,4 @@
-// The panel of settings: which knobs are in front, which under "More", and what the plan and its problems say at each.
+// The panel of settings, with what the plan and its problems say at each.
 
 import { addSeconds, labelOf, makeControl, makeRow, makeSegments } from "./controls.js";
 import { $, asSentence, h, on } from "./dom.js";
@@ -8,7 +8,8 @@ const FRONT = ["preset", "want_motion", "motion", "camera", "frames", "size", "f
 const ELSEWHERE = ["focus"]; // is set on the picture
 const GROUPS = ["model", "motion", "takes", "sampling", "picture", "machine", "file"];
 const WANTED = ["still", "subtle", "natural", "strong"];
-const TOLD = ["auto", "pocket"]; // models whose camera can be told
+const TOLD = ["auto", "pocket"]; // models that have the next knobs
+const STEERS = ["camera", "scene", "move"];
 
 const rows = new Map();
 let plan = null;
@@ -40,13 +41,13 @@ function chooseControl(knob, models) {
   return knob.name === "frames" ? addSeconds(control, knob) : control;
 }
 
-// Show the settings as they are, and what the plan makes of those that are open.
+// Show settings, and what the plan makes of open ones.
 function showKnobs() {
   const { settings } = kept;
   rows.get("frames").control.setRate(plan);
   for (const [name, { show }] of rows) show(settings[name], name === "size" ? plan?.clip_size : plan?.knobs[name]);
   const isTold = TOLD.includes(plan?.model ?? settings.model ?? "auto");
-  rows.get("camera").row.hidden = !isTold && settings.camera === undefined;
+  for (const name of STEERS) rows.get(name).row.hidden = !isTold && settings[name] === undefined;
   rows.get("motion").control.lock(settings.want_motion !== undefined);
   const preset = presets.find((one) => one.name === (settings.preset ?? "default"));
   if (preset) rows.get("preset").row.querySelector(".help").textContent = asSentence(preset.help);
@@ -71,7 +72,7 @@ export function showProblemsAtKnobs(problems) {
   return [...left];
 }
 
-// Leave out of a clip's knobs what is the default anyway.
+// Drop what is the default anyway.
 export function pickSettings(knobs, known) {
   const defaults = new Map(known.map((knob) => [knob.name, String(knob.default)]));
   return Object.fromEntries(Object.entries(knobs).filter(([name, value]) => defaults.has(name) && defaults.get(name) !== String(value)));

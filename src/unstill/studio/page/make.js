@@ -1,4 +1,4 @@
-// The view where clips are asked for: it joins pictures, settings and plan, and sends what is wanted. It draws little itself.
+// The view where clips are asked for: it joins pictures, settings and plan, and sends what is wanted.
 
 import * as api from "./api.js";
 import { $, on, plural } from "./dom.js";

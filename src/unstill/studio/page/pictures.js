@@ -1,4 +1,4 @@
-// How pictures come in: dropped, pasted, chosen; and the tray of those that are here. It knows no settings.
+// How pictures come in: dropped, pasted, chosen; and the tray of those that are here.
 
 import * as api from "./api.js";
 import { $, h, iconButton, on, showList } from "./dom.js";

@@ -1,4 +1,4 @@
-// Plays a finished clip, frame by frame where wanted, beside the picture that it came from. It knows no queue.
+// Plays a finished clip, frame by frame where wanted, beside the picture that it came from.
 
 import * as api from "./api.js";
 import { h, icon, iconButton, on } from "./dom.js";

@@ -1,4 +1,4 @@
-// What runs and what waits, in order; it can be put into another, cancelled, tried again. It knows no settings.
+// What runs and what waits, in order; it can be put into another, cancelled, tried again.
 
 import * as api from "./api.js";
 import { $, h, icon, iconButton, nameOf, on, plural, showList, textButton } from "./dom.js";

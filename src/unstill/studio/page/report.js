@@ -1,4 +1,4 @@
-// What was measured of a clip: what is wrong and what helps, and curves over its frames. It plays nothing.
+// What was measured of a clip: what is wrong and what helps, and curves over its frames.
 
 import { h, inWords, on, s, sayTime } from "./dom.js";
 

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,12 @@ import platformdirs
 
 from unstill.artifacts import ModelFiles
 from unstill.errors import ModelError
+from unstill.models.pocket.speeds import speed_of
 
 FOLDER = "calibration"
 LEVEL = 1.02  # times as much is no rise
 FARTHEST = 20.0  # e-fold beyond what was measured: a curve that is all but level leads anywhere
+KNOWN_AT = (10, 20, 40, 80, 127, 180, 255)
 GUESS = ((1, 0.02), (127, 2.0), (255, 4.0))  # for a model that nobody has measured: in proportion, 2 px/frame at 127
 
 
@@ -83,13 +84,18 @@ def _read_between(pairs: Sequence[tuple[float, float]], x: float) -> float:
 
 def find_curve(files: ModelFiles) -> Curve:
     """Find a model's curve: one made here, else the one it came with, else a guess."""
-    places: list[Any] = [place_of(files.name)]
+    place = place_of(files.name)
+    if place.is_file():
+        return read_curve(place.read_text(), str(place))
     if files.layout == "bundled":
-        places.append(resources.files("unstill.catalog") / files.name / "calibration.json")
-    for place in places:
-        if place.is_file():
-            return read_curve(place.read_text(), str(place))
+        return know_curve(files.name)
     return Curve(files.name, tuple(Point(motion, px, 0.25 * px, 4 * px) for motion, px in GUESS))
+
+
+def know_curve(name: str) -> Curve:
+    """Return the curve of a model whose camera moves exactly as fast as it is told."""
+    speeds = [(motion, speed_of(motion)) for motion in KNOWN_AT]
+    return Curve(name, tuple(Point(motion, px, 0.9 * px, 1.1 * px) for motion, px in speeds), len(speeds), "by its formula")
 
 
 def read_point(found: dict[str, Any]) -> Point:
