@@ -20,7 +20,7 @@ from torch import Tensor
 from films import places
 
 SIZE, AROUND = (216, 384), (270, 480)  # of a frame, and of the picture that it is a part of
-FRAMES = 13
+FRAMES = 7
 PLACES = 8  # of which a thing is doubled that has the most to be known by
 DRAWS = 12  # faults drawn until one can be seen
 SEEN_GREYS, SEEN_PX = 20, 150  # a fault can be seen where so many pixels of the last frame differ by so much
