@@ -77,8 +77,12 @@ def pytest_make_parametrize_id(val, argname):
     return f"{argname}-{type(val).__name__}" if len(shown) > 80 or " at 0x" in shown else None
 
 
+LONGEST = ("test_serve_on_ray.py", "test_ray.py")  # tests of half a minute: at the end, the other worker would wait for them
+
+
 def pytest_collection_modifyitems(items):
-    """Refuse a test that is left out of `make test` without a reason."""
+    """Put the longest tests first; refuse one that is left out of `make test` without a reason."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     silent = [item.nodeid for item in items for mark in item.iter_markers("thorough") if not mark.args]
     if silent:
         raise pytest.UsageError(f'these need a reason, @pytest.mark.thorough("why"): {", ".join(silent)}')

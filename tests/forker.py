@@ -25,9 +25,10 @@ from typing import Any
 MOST_BYTES = 1 << 20  # of a request
 MOST_FILES = 8
 HIGH = 100  # received files wait above this number for their places
-FORKED = ("unstill.jobs.worker", "unstill.studio.planner")  # what a forked server has forked too
-IMPORTED = (*(f"unstill.{name}" for name in ("__main__", "cli.app", "cli.serve", "models.pocket.engine", "generate", "jobs.stills",
-              "jobs.worker", "studio.app", "studio.planner", "studio.server", "studio.workers")),
+FORKED = ("unstill.batch.worker", "unstill.jobs.worker", "unstill.studio.planner")  # what other programs start
+IMPORTED = (*(f"unstill.{name}" for name in ("__main__", "batch.maker", "batch.places", "batch.worker", "cli.app", "cli.serve",
+              "generate", "jobs.stills", "jobs.worker", "models.pocket.engine", "studio.app", "studio.planner", "studio.server",
+              "studio.workers")),
             "httpx2", "huggingface_hub.utils", "rich.progress")  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def run_program(task: dict[str, Any], address: str) -> int:
     """Run a module as `python -m` does."""
     import arms
 
-    fork_programs(address)
+    subprocess.Popen = start_by_fork(address)  # type: ignore[assignment, misc]
     for place, value in task["put"].items():
         arms.put(place, value)
     for arm in task["arms"]:
@@ -170,8 +171,8 @@ def run_program(task: dict[str, Any], address: str) -> int:
     return 0
 
 
-def fork_programs(address: str) -> None:
-    """Let this process start programs of ours as forks, too."""
+def start_by_fork(address: str) -> Any:
+    """Return what to put in the place of subprocess.Popen, so that programs of ours start as forks."""
     from forks import Forks
 
     whole, forks = subprocess.Popen, Forks(address)
@@ -180,7 +181,7 @@ def fork_programs(address: str) -> None:
         is_forked = words[:2] == [sys.executable, "-m"] and words[2] in FORKED
         return forks.start(words[2], words[3:], **more) if is_forked else whole(words, **more)
 
-    subprocess.Popen = start  # type: ignore[assignment, misc]
+    return start
 
 
 def warm_up(picture: str) -> None:

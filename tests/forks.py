@@ -87,7 +87,7 @@ class Forks:
     def start(
         self, program: str, words: Sequence[str], *, stdin: Any = None, stdout: Any = None, stderr: Any = None,
         pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None, text: bool = False, encoding: str | None = None,
-        arms: Sequence[Arm] = (), put: Mapping[str, Any] | None = None, has_terminal: bool = False,
+        errors: str | None = None, arms: Sequence[Arm] = (), put: Mapping[str, Any] | None = None, has_terminal: bool = False,
     ) -> Child:  # fmt: skip
         """Start a module as subprocess.Popen starts `python -m`; without one of its own a stream is this process's."""
         ours, theirs = {}, {}
@@ -106,9 +106,8 @@ class Forks:
         for number in theirs.values():
             os.close(number)
         for name, number in ours.items():
-            setattr(
-                child, name, os.fdopen(number, ("w" if name == "stdin" else "r") + ("" if text else "b"), encoding=encoding)
-            )
+            mode = ("w" if name == "stdin" else "r") + ("" if text else "b")
+            setattr(child, name, os.fdopen(number, mode, encoding=encoding, errors=errors))
         return child
 
     def run(self, words: Sequence[str], data: bytes = b"", **more: Any) -> subprocess.CompletedProcess[str]:

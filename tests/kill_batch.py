@@ -1,12 +1,13 @@
-"""Kill a batch on a Ray cluster at random moments, and say what was found: kill_batch.py FOLDER ITEMS KILLS [SEED].
+"""Kill a batch on a Ray cluster at random moments, and print what was found: kill_batch.py FOLDER ITEMS KILLS
 
-A cluster of three raylets on this machine, its head without work. Killed with SIGKILL are actors, raylets of nodes, which another
+A cluster of raylets on this machine, its head without work. Killed with SIGKILL are actors, raylets of nodes, which another
 node then takes the place of, and the driver, which is started again. In the end every clip must be there, whole, told of
 once, and none that was there when the driver was killed may have been made again.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -25,34 +26,31 @@ os.environ.setdefault("RAY_raylet_heartbeat_period_milliseconds", "500")
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from ray_cluster import list_actors
+from ray_cluster import HEAD, NODE, list_actors
 from unstill.batch.ledger import read_lines
 from unstill.errors import BatchError
 from unstill.formats.frames import read_frames
 from unstill.jobs.files import hash_file
 
-SMALL = ["--model", "pocket", "--size", "64x64", "--frames", "2", "--steps", "1", "--no-look", "--no-measure"]
-STORE_BYTES = 80 * 2**20
+SMALL = ["--size", "64x64", "--frames", "2", "--steps", "1", "--no-look", "--no-measure"]
 MOST_S = 3600.0
 
 
 class Kills:
     """The cluster, the driver, and what was done to them."""
 
-    def __init__(self, folder: Path, items: int, seed: int) -> None:
-        self.folder, self.items, self.dice = folder, items, random.Random(seed)
-        self.clips, self.killed = folder / "clips", Counter[str]()
-        self.cluster = Cluster(initialize_head=True, head_node_args=self.node(0))
-        self.nodes = [self.cluster.add_node(**self.node(1)) for _ in range(2)]
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.folder, self.items, self.model, self.dice = asked.folder, asked.items, asked.model, random.Random(asked.seed)
+        self.clips, self.killed = asked.folder / "clips", Counter[str]()
+        self.cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "num_cpus": 0})
+        self.nodes = [self.cluster.add_node(**NODE, num_cpus=1) for _ in range(asked.nodes)]
         self.driver: subprocess.Popen[bytes] | None = None
         self.kinds: list[str] = []  # that come next
         self.there: dict[str, int] = {}  # clips and when they were made, as last seen while no driver ran
 
-    def node(self, cpus: int) -> dict[str, object]:
-        return {"num_cpus": cpus, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-
     def start(self) -> None:
-        words = ["batch", self.folder / "shots.csv", "-o", self.clips, *SMALL, "--ray", self.cluster.address, "--cores", "1"]
+        words = ["batch", self.folder / "shots.csv", "-o", self.clips, "--model", self.model, *SMALL]
+        words += ["--ray", self.cluster.address, "--cores", "1"]
         said = (self.folder / "said.txt").open("ab")
         self.driver = subprocess.Popen([sys.executable, "-m", "unstill", *map(str, words)], stderr=said, stdout=said)
 
@@ -66,7 +64,7 @@ class Kills:
             os.kill(node.all_processes["raylet"][0].process.pid, signal.SIGKILL)
             with contextlib.suppress(Exception):  # it is gone already
                 self.cluster.remove_node(node, allow_graceful=False)
-            self.nodes.append(self.cluster.add_node(**self.node(1)))
+            self.nodes.append(self.cluster.add_node(**NODE, num_cpus=1))
         elif kind == "driver":
             self.driver.kill()
             self.driver.wait()
@@ -127,17 +125,25 @@ class Kills:
 
 def main() -> None:
     """Kill, look, and go on."""
-    folder, items, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("items", type=int)
+    parser.add_argument("kills", type=int)
+    parser.add_argument("--seed", type=int, default=7, help="of who is killed when")
+    parser.add_argument("--nodes", type=int, default=2, help="beside the head")
+    parser.add_argument("--model", default="pocket")
+    asked = parser.parse_args()
+    folder = asked.folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").touch()
     os.environ["UNSTILL_CONFIG"] = str(folder / "config.toml")
     picture = Path(__file__).parents[1] / "examples" / "harbour.jpg"
     Image.open(picture).resize((96, 64)).save(folder / "one.png")
-    rows = "".join(f"one.png,{seed},{seed}\n" for seed in range(items))
+    rows = "".join(f"one.png,{seed},{seed}\n" for seed in range(asked.items))
     (folder / "shots.csv").write_text("picture,seed,name\n" + rows)
-    run = Kills(folder, items, int(sys.argv[4]) if len(sys.argv) > 4 else 7)
+    run = Kills(asked)
     try:
-        print(json.dumps(run.run(kills)))
+        print(json.dumps(run.run(asked.kills)))
     finally:
         run.close()
 

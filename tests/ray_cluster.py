@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-STORE_BYTES = 80 * 2**20
+NODE = {"object_store_memory": 80 * 2**20}
+HEAD = {**NODE, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}  # what nobody here looks at
+IMPATIENT = {"RAY_kill_worker_timeout_milliseconds": "200"}  # from SIGTERM to SIGKILL, which is all that one that hangs obeys
 
 
 def list_actors(kind: str) -> list[int]:
@@ -38,7 +40,7 @@ def opened(cores: int, **environment: str) -> Iterator[str]:
     """Start one and give its address; it ends with this process, whatever happens to it."""
     command = [sys.executable, __file__, str(cores)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, text=True, env={**os.environ, **environment}, **pipes)
+    process = subprocess.Popen(command, text=True, env={**os.environ, **IMPATIENT, **environment}, **pipes)
     try:
         address = process.stdout.readline().strip()
         assert address, "the cluster did not come up"
@@ -53,8 +55,7 @@ def main() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": int(sys.argv[1]), "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "num_cpus": int(sys.argv[1])})
     try:
         print(cluster.address, flush=True)
         sys.stdin.read()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
@@ -31,7 +32,8 @@ def talk(server: Server, mode: str, act):
         async with Client(stdio_client(process), mode=mode) as client:
             return await act(client)
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as other:  # the browser's tests leave an event loop running in this thread
+        return other.submit(asyncio.run, run()).result()
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28", "auto"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from forker import start_by_fork
 from unstill.batch.crew import Processes
 from unstill.batch.items import Wish
 from unstill.batch.ledger import Ledger, read_lines
@@ -64,6 +65,13 @@ def surroundings(monkeypatch, tmp_path, miniature):
     monkeypatch.setenv("UNSTILL_CONFIG", str(tmp_path / "config.toml"))
 
 
+@pytest.fixture
+def forked(forks, monkeypatch):
+    """Start workers of this process as forks of one that has imported what they need; those of other processes are whole."""
+    monkeypatch.setattr(subprocess, "Popen", start_by_fork(forks.address))
+    return forks
+
+
 def read(folder):
     return list(read_lines(folder / "results.jsonl"))
 
@@ -92,7 +100,7 @@ def wait_for(condition, what, process=None):
 
 
 @pytest.mark.slow
-def test_pictures_become_clips_once_and_a_broken_one_fails_alone(tmp_path, photos, capsys):
+def test_pictures_become_clips_once_and_a_broken_one_fails_alone(forked, tmp_path, photos, capsys):
     (photos / "broken.png").write_text("<svg/>")
     clips = tmp_path / "clips"
     assert main(["batch", str(photos), "-o", str(clips), *SMALL]) == 14
@@ -132,7 +140,7 @@ def test_pictures_become_clips_once_and_a_broken_one_fails_alone(tmp_path, photo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_ctrl_c_and_sigterm_end_after_the_step_and_the_same_command_goes_on(tmp_path, photos, number):
+def test_ctrl_c_and_sigterm_end_after_the_step_and_the_same_command_goes_on(forked, tmp_path, photos, number):
     manifest = tmp_path / "shots.csv"
     manifest.write_text("picture,seed,name\n" + "".join(f"{photos}/one.png,{seed},{seed}\n" for seed in range(4)))
     clips = tmp_path / "clips"
@@ -152,7 +160,7 @@ def test_ctrl_c_and_sigterm_end_after_the_step_and_the_same_command_goes_on(tmp_
 
 
 @pytest.mark.slow
-def test_a_batch_whose_processes_are_killed_loses_and_repeats_nothing(tmp_path, photos):
+def test_a_batch_whose_processes_are_killed_loses_and_repeats_nothing(forked, tmp_path, photos):
     """A worker is killed: its item is tried again. The batch itself is killed: the next goes on, and makes what is missing."""
     manifest = tmp_path / "shots.jsonl"
     rows = [{"picture": str(photos / "one.png"), "seed": seed, "name": str(seed)} for seed in range(6)]
@@ -193,13 +201,13 @@ def list_workers(clips):
 
 
 @pytest.mark.slow
-def test_a_worker_that_cannot_work_here_says_why(tmp_path, photos, capsys):
+def test_a_worker_that_cannot_work_here_says_why(forked, tmp_path, photos, capsys):
     assert main(["batch", str(photos), "-o", str(tmp_path / "clips"), *SMALL, "--devices", "cuda:7"]) == 6
     assert "cuda:7" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_worker_asked_for_a_missing_model_answers(tmp_path):
+def test_a_worker_asked_for_a_missing_model_answers(forked, tmp_path):
     with Processes(str(tmp_path), ["cpu"]) as crew:
         assert crew.describe({"model": "nothing-like-it"})["error"]["code"] == "model_missing"
         told = crew.describe({"model": "pocket"})
@@ -215,7 +223,7 @@ def test_who_wants_to_stop_waits_for_no_worker(crew):
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, photos, miniature):
+def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(forked, tmp_path, photos, miniature):
     """Stopped as by SIGSTOP it neither answers nor dies; a batch that waited for it would wait for ever."""
     clips, stopped = tmp_path / "clips", []
     clips.mkdir()
@@ -225,8 +233,8 @@ def test_a_worker_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_p
             super().submit(worker, items)
             if not stopped:
                 stopped.append(items[0].number)
-                [process] = list_workers(clips)
-                os.kill(int(process), signal.SIGSTOP)
+                [process] = forked.find("unstill.batch.worker", str(clips))
+                os.kill(process, signal.SIGSTOP)
 
     knobs = {"model": str(miniature), "size": "64x64", "frames": 3, "steps": 2, "look": False, "measure": False}
     batch = Batch([str(photos)], Wish(knobs), clips)
@@ -257,7 +265,7 @@ def test_a_batch_that_is_stopped_for_long_and_continued_does_not_take_its_worker
 
 
 @pytest.mark.slow
-def test_what_will_be_done_is_said_and_nothing_is_done(tmp_path, photos, miniature, capsys):
+def test_what_will_be_done_is_said_and_nothing_is_done(forked, tmp_path, photos, miniature, capsys):
     (photos / "a-broken.png").write_text("<svg/>")
     clips = tmp_path / "clips"
     words = ["batch", str(photos), "-o", str(clips), *SMALL, "--takes", "2", "--grid", "motion=60,127", "--dry-run"]
@@ -297,7 +305,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(tmp_path, photos, capsys
 
 
 @pytest.mark.slow
-def test_clips_go_to_an_address_that_fsspec_knows(tmp_path, photos, monkeypatch):
+def test_clips_go_to_an_address_that_fsspec_knows(forked, tmp_path, photos, monkeypatch):
     """`local://` is a file system of fsspec as any other, and needs no server."""
     monkeypatch.chdir(tmp_path)
     clips = tmp_path / "clips"
@@ -312,7 +320,7 @@ def test_clips_go_to_an_address_that_fsspec_knows(tmp_path, photos, monkeypatch)
 
 
 @pytest.mark.slow
-def test_motion_that_is_wanted_is_searched_for_each_picture(tmp_path, photos):
+def test_motion_that_is_wanted_is_searched_for_each_picture(forked, tmp_path, photos):
     words = ["--model", "pocket", "--size", "64x64", "--frames", "3", "--steps", "1", "--no-look", "--want-motion", "subtle"]
     assert main(["batch", str(photos / "one.png"), "-o", str(tmp_path / "clips"), *words, "-q"]) == 0
     [line] = read(tmp_path / "clips")

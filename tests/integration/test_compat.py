@@ -115,8 +115,9 @@ def test_frames_equal_those_of_diffusers(pipes, call):
     assert compare(pipes, picture(), **call) == 0.0
 
 
-def test_frames_of_a_deep_network_equal_those_of_diffusers(deep_pipes):
-    assert compare(deep_pipes, picture(), num_frames=None, num_inference_steps=1) == 0.0
+@pytest.mark.parametrize("frames", [None, pytest.param(25, marks=pytest.mark.thorough("11 frames more of the same network"))])
+def test_frames_of_a_deep_network_equal_those_of_diffusers(deep_pipes, frames):
+    assert compare(deep_pipes, picture(), num_frames=frames, num_inference_steps=1) == 0.0
 
 
 @pytest.mark.thorough("combines what the calls above change one by one")
@@ -125,10 +126,14 @@ def test_frames_equal_those_of_diffusers_over_the_range(deep_pipes, call):
     assert compare(deep_pipes, picture(96, 64), **call) == 0.0
 
 
-def test_decoding_in_chunks_gives_the_frames_that_diffusers_gives_without(pipes):
+@pytest.mark.parametrize(
+    ("frames", "chunks"),
+    [(4, (1, 2, 3)), pytest.param(6, (1, 2, 3, 5), marks=pytest.mark.thorough("two frames and a chunk of five more"))],
+)
+def test_decoding_in_chunks_gives_the_frames_that_diffusers_gives_without(pipes, frames, chunks):
     """Float32 rounds in another order, nothing else; in diffusers a chunk makes other frames."""
     theirs, ours = pipes
-    call = {**SMALL, "num_inference_steps": 1, "num_frames": 4}
+    call = {**SMALL, "num_inference_steps": 1, "num_frames": frames}
 
     def run(pipe, size, **extra):
         with warnings.catch_warnings(action="ignore"):
@@ -137,7 +142,7 @@ def test_decoding_in_chunks_gives_the_frames_that_diffusers_gives_without(pipes)
 
     whole = run(theirs, None)
     assert np.abs(run(theirs, 2) - whole).max() > 1e-3
-    for chunk in (1, 2, 3):
+    for chunk in chunks:
         assert np.abs(run(ours, chunk, fit="stretch") - whole).max() < 2e-5, f"chunk {chunk}"
 
 

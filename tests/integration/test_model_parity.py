@@ -89,9 +89,12 @@ def test_the_unet_is_equal_with_several_tokens_and_noise_levels(pipeline, ours):
     assert torch.equal(ours["unet"](*inputs), pipeline.unet(*inputs).sample)
 
 
-@pytest.mark.parametrize("frames", [1, 2, 14])
-def test_decoding_is_equal_whatever_is_decoded_at_once(pipeline, ours, frames):
-    latents = 5 * make(frames, 4, 3, 4)
+@pytest.mark.parametrize(
+    ("frames", "rows", "columns"),
+    [*((frames, 3, 4) for frames in (1, 2, 14)), *(pytest.param(frames, 5, 8, marks=MORE) for frames in (1, 2, 8, 14, 25))],
+)
+def test_decoding_is_equal_whatever_is_decoded_at_once(pipeline, ours, frames, rows, columns):
+    latents = 5 * make(frames, 4, rows, columns)
     assert torch.equal(ours["vae"].decode(latents, frames), pipeline.vae.decode(latents, num_frames=frames).sample)
 
 
@@ -114,7 +117,10 @@ def test_the_image_tower_is_equal(pipeline, ours, pictures):
 
 @pytest.mark.parametrize(
     "size",
-    [(224, 224), (576, 1024), (64, 100), (225, 223), (448, 449), (2, 3), (223, 900), pytest.param((1500, 2000), marks=MORE)],
+    [
+        *((224, 224), (576, 1024), (64, 100), (225, 223), (448, 449), (2, 3), (223, 900)),
+        *(pytest.param(size, marks=MORE) for size in [(1000, 333), (1500, 2000)]),
+    ],
 )
 def test_clip_is_fed_the_same_pixels(pipeline, ours, size):
     picture = make_picture(*size)

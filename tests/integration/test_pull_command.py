@@ -87,6 +87,15 @@ def test_a_gated_model_says_where_to_go(hub, forks):
     assert "HF_TOKEN" in done.stderr
 
 
+@pytest.mark.thorough("asks a port where nobody listens four times, with pauses; the hub's own errors are told alike")
+def test_a_hub_that_cannot_be_reached_is_a_download_error_that_may_pass(forks, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    done = forks.run(["pull", "svd", "--json"])
+    assert done.returncode == 5
+    assert json.loads(done.stdout)["error"]["retryable"] is True
+    assert done.stderr == ""
+
+
 def test_a_hub_that_fails_is_a_download_error(hub, forks):
     hub.faults = Faults(refusal=(418, None))
     done = forks.run(["pull", "svd", "--json"])

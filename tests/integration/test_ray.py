@@ -32,8 +32,8 @@ OPEN_CLUSTER = """
 import json, os, subprocess, sys
 os.environ.update(RAY_AUTH_MODE="disabled", OMP_NUM_THREADS="1")
 from ray.cluster_utils import Cluster
-node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-cluster = Cluster(initialize_head=True, head_node_args=node)
+from ray_cluster import HEAD
+cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "num_cpus": 1})
 try:
     words = [sys.executable, "-m", "unstill", "batch", *sys.argv[1:], "--cores", "1", "--ray", cluster.address]
     plain = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
@@ -49,9 +49,9 @@ finally:
 
 HANGING = """
 import json, os, secrets, signal, sys
-os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), OMP_NUM_THREADS="1")
 from pathlib import Path
-from ray_cluster import list_actors
+from ray_cluster import IMPATIENT, list_actors
+os.environ.update(IMPATIENT, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), OMP_NUM_THREADS="1")
 from unstill.batch.items import Wish
 from unstill.batch.ledger import Ledger, read_lines
 from unstill.batch.on_ray import Actors
@@ -77,12 +77,36 @@ print(json.dumps([crew.stopped, summary.made, [line["attempts"] for line in read
 """
 
 
+def surround(folder, miniature):
+    """Put a picture into a folder, and return the environment in which a model's steps cost next to nothing."""
+    (folder / "config.toml").write_text(f"[animate]\nmodel = {json.dumps(str(miniature))}\n")
+    Image.open(TESTS.parent / "examples" / "harbour.jpg").resize((96, 64)).save(folder / "one.png")
+    found = {"UNSTILL_CONFIG": str(folder / "config.toml"), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **found, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
+
+
 @pytest.fixture
 def surroundings(tmp_path, miniature):
-    """A picture, and a model whose steps cost next to nothing."""
-    (tmp_path / "config.toml").write_text(f"[animate]\nmodel = {json.dumps(str(miniature))}\n")
-    Image.open(TESTS.parent / "examples" / "harbour.jpg").resize((96, 64)).save(tmp_path / "one.png")
-    return {**os.environ, "UNSTILL_CONFIG": str(tmp_path / "config.toml"), "OMP_NUM_THREADS": "1"}
+    return surround(tmp_path, miniature)
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory, miniature):
+    """Start what waits for clusters more than it computes; give each its folder, and a process to hear from."""
+    opened, killed = tmp_path_factory.mktemp("opened"), tmp_path_factory.mktemp("killed")
+    scripts = {
+        opened: ["-c", OPEN_CLUSTER, "one.png", "-o", "clips", *SMALL],
+        killed: [str(TESTS / "kill_batch.py"), ".", "8", "3", "--nodes", "1", "--model", str(miniature)],
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = {
+        folder: subprocess.Popen([sys.executable, *words], cwd=folder, env=surround(folder, miniature), **pipes)
+        for folder, words in scripts.items()
+    }
+    yield {"opened": (opened, running[opened]), "killed": (killed, running[killed])}
+    for process in running.values():
+        process.kill()
+        process.communicate()
 
 
 def order(tmp_path, place, model):
@@ -151,17 +175,40 @@ def test_a_port_where_something_else_listens_is_no_cluster_and_is_not_waited_for
 
 @needs_ray
 @pytest.mark.slow
-def test_a_cluster_without_a_token_is_refused_unless_it_is_wanted(tmp_path, surroundings):
-    words = [str(tmp_path / "one.png"), "-o", str(tmp_path / "clips"), *SMALL]
-    ran = subprocess.run([sys.executable, "-c", OPEN_CLUSTER, *words], capture_output=True, text=True, env=surroundings,
-                         timeout=MOST_S, check=True, cwd=tmp_path)  # fmt: skip
-    (refused, said), (taken, more), (served, why) = json.loads(ran.stdout.splitlines()[-1])
+def test_a_cluster_without_a_token_is_refused_unless_it_is_wanted(side_by_side):
+    folder, process = side_by_side["opened"]
+    out, err = process.communicate(timeout=MOST_S)
+    assert process.returncode == 0, err[-3000:]
+    (refused, said), (taken, more), (served, why) = json.loads(out.splitlines()[-1])
     assert (refused, served) == (2, 2)
     assert "asks for no token" in said and "asks for no token" in why
     assert taken == 0, more
-    assert not (tmp_path / "served").exists(), "nothing is promised"
-    [line] = read_lines(tmp_path / "clips/results.jsonl")
+    assert not (folder / "served").exists(), "nothing is promised"
+    [line] = read_lines(folder / "clips/results.jsonl")
     assert line["error"] is None
+
+
+@needs_ray
+@pytest.mark.slow
+def test_actors_raylets_and_the_driver_are_killed_and_nothing_is_lost_or_made_twice(side_by_side):
+    """Eight clips, one kill of each kind; `python tests/kill_batch.py FOLDER 200 30` is the long way."""
+    out, err = side_by_side["killed"][1].communicate(timeout=MOST_S)
+    assert_killed(out, err)
+
+
+@needs_ray
+@pytest.mark.thorough("two nodes of the same cluster, and the bundled model")
+def test_nor_where_another_node_is_left(tmp_path, surroundings):
+    words = [sys.executable, str(TESTS / "kill_batch.py"), str(tmp_path), "8", "3"]
+    ran = subprocess.run(words, capture_output=True, text=True, env=surroundings, timeout=MOST_S, check=False)
+    assert_killed(ran.stdout, ran.stderr)
+
+
+def assert_killed(out, err):
+    assert out, err[-3000:]
+    told = json.loads(out.splitlines()[-1])
+    assert told["killed"] == {"actor": 1, "raylet": 1, "driver": 1}
+    assert told["made"] + told["found"] == 8
 
 
 @needs_ray
@@ -169,22 +216,9 @@ def test_a_cluster_without_a_token_is_refused_unless_it_is_wanted(tmp_path, surr
 def test_an_actor_that_hangs_is_replaced_and_its_clip_is_made_all_the_same(tmp_path, surroundings, miniature):
     knobs = json.dumps({**KNOBS, "model": str(miniature)})
     words = [sys.executable, "-c", HANGING, str(tmp_path / "one.png"), str(tmp_path / "clips"), knobs]
-    ran = subprocess.run(words, capture_output=True, text=True, timeout=MOST_S, check=False,
-                         env={**surroundings, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])})  # fmt: skip
+    ran = subprocess.run(words, capture_output=True, text=True, env=surroundings, timeout=MOST_S, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
     stopped, made, attempts = json.loads(ran.stdout.splitlines()[-1])
     assert stopped is not None
     assert made == 3
     assert sorted(attempts) == [1, 1, 2]
-
-
-@needs_ray
-@pytest.mark.slow
-def test_actors_raylets_and_the_driver_are_killed_and_nothing_is_lost_or_made_twice(tmp_path, surroundings):
-    """Eight clips, one kill of each kind; `python tests/kill_batch.py FOLDER 200 30` is the long way."""
-    words = [sys.executable, str(TESTS / "kill_batch.py"), str(tmp_path), "8", "3"]
-    ran = subprocess.run(words, capture_output=True, text=True, env=surroundings, timeout=MOST_S, check=False)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["killed"] == {"actor": 1, "raylet": 1, "driver": 1}
-    assert told["made"] + told["found"] == 8

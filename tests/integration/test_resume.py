@@ -48,6 +48,8 @@ class Stop:
 
 
 EVERY_STEP, AT_THE_END = 0, 1000  # how long after one step another is kept
+OTHER_STAGES = [("sample", 1), ("sample", 3), ("sample", 4), ("decode", 0), ("check", 0)]
+OTHERS = pytest.mark.thorough("kept when it breaks off, at another stage; each stage has a case with every step kept")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,7 @@ EVERY_STEP, AT_THE_END = 0, 1000  # how long after one step another is kept
         ("decode", 0, EVERY_STEP),
         ("check", 0, EVERY_STEP),
         ("sample", 2, AT_THE_END),
+        *(pytest.param(*broken, AT_THE_END, marks=OTHERS) for broken in OTHER_STAGES),
     ],
 )
 def test_what_broke_off_goes_on_with_the_same_frames(clip_of, whole_of, tmp_path, stage, number, every_s):

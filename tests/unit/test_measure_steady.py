@@ -37,7 +37,10 @@ def test_moving_alone_does_not_flicker(clip):
     assert float(flicker.step_greys_P.abs().max()) < 0.1
 
 
-@pytest.mark.parametrize("greys", [1, 10])
+MORE = pytest.mark.thorough("the smallest and the largest have a case")
+
+
+@pytest.mark.parametrize("greys", [1, pytest.param(2, marks=MORE), pytest.param(5, marks=MORE), 10])
 def test_a_flicker_of_the_whole_picture_is_measured_in_grey_levels(clip, greys):
     flicker = flicker_of(clip + TURNS * greys / 2 / 255)
     assert float(flicker.step_greys_P.abs().mean()) == pytest.approx(greys, rel=0.05)

@@ -85,10 +85,16 @@ def test_it_hears_every_number_it_is_told(unet, told):
     assert (run(unet, x, time, context, ids) - run(unet, x, time, context, changed)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 100])
-def test_a_forward_chunk_of_any_length_changes_nothing(exact, chunk):
+MORE = pytest.mark.thorough("other lengths; one, one that leaves a rest and one beyond all frames have a case")
+
+
+@pytest.mark.parametrize(
+    ("chunk", "frames", "rows", "columns"),
+    [*((chunk, 3, 4, 6) for chunk in (1, 2, 100)), *(pytest.param(chunk, 5, 8, 8, marks=MORE) for chunk in (1, 2, 3, 5, 100))],
+)
+def test_a_forward_chunk_of_any_length_changes_nothing(exact, chunk, frames, rows, columns):
     """diffusers refuses chunks that do not divide the frames, and cannot switch them off again."""
-    inputs = [x.double() for x in make_input(clips=2, frames=3, rows=4, columns=6)]
+    inputs = [x.double() for x in make_input(2, frames, rows, columns)]
     whole = run(exact, *inputs)
     exact.set_forward_chunk(chunk)
     torch.testing.assert_close(run(exact, *inputs), whole, rtol=1e-12, atol=1e-12)

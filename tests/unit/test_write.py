@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -57,6 +58,16 @@ while killed:
         save_and_die(moment)
     killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
     print(json.dumps({"killed": killed, "frames": probe(path).frames, "files": os.listdir(path.parent)}))
+"""
+WRITES_ON = """
+import sys
+from pathlib import Path
+from clips import make_clip, make_frames
+
+clip = make_clip(make_frames(6))
+print("ready", flush=True)
+while True:
+    clip.save(Path(sys.argv[1]))
 """
 
 
@@ -341,6 +352,19 @@ class TestPublication:
         left = {file for moment in moments for file in moment["files"]}
         assert left > {"clip.gif"}, "never was half a file on the disk"
         assert all(re.fullmatch(r"clip\.gif|\.unstill-[0-9a-f]{16}\.part", file) for file in left)
+
+    @pytest.mark.thorough("also between calls, within libraries; the test above kills before every call that reaches the disk")
+    @pytest.mark.parametrize("wait_s", [0.0, 0.013, 0.037])
+    def test_killed_at_a_random_moment_the_target_is_the_old_or_the_new(self, tmp_path, wait_s):
+        path = tmp_path / "clip.gif"
+        make_clip(make_frames(2)).save(path)
+        environment = {**os.environ, "PYTHONPATH": TESTS}
+        with subprocess.Popen([sys.executable, "-c", WRITES_ON, path], env=environment, stdout=subprocess.PIPE) as child:
+            child.stdout.readline()
+            time.sleep(wait_s)  # the moment itself, not a wait for something
+            child.kill()
+        assert probe(path).frames in (2, 6)
+        assert all(re.fullmatch(r"clip\.gif|\.unstill-[0-9a-f]{16}\.part", left) for left in names(tmp_path))
 
     def test_two_writers_to_one_name_leave_one_whole_file(self, tmp_path):
         code = (

@@ -15,18 +15,21 @@ from torch import Tensor
 from unstill.artifacts import View
 from unstill.models.pocket.camera import CameraPath, Pose, project
 from unstill.models.pocket.grids import grow, lay_places, look_up, resize, shrink
-from unstill.models.pocket.layers import Layer
+from unstill.models.pocket.layers import Layer, measure_texture
 
 DEPTH = 0.5  # by how much nearness differs in all where nothing limits it
 DEPTHS_TURNING = (1.0, 0.5, 0.25)  # for words that need depth to show, in the order in which they are tried
 CLOSEST, CLOSEST_TURNING = 1.45, 1.3  # the most that a view enlarges, and for words that turn the camera
 PAST = 0.004  # of the width that a frame may look past the picture's edge
 UNCOVERS_PX, UNCOVERS_MORE = 7.0, 0.09  # px at 1024 wide that a jump may uncover, and more for each px of the way
-UNCOVERS_TURNING = 1.8  # times as much for words that need depth to show
+UNCOVERS_TURNING = 1.2  # times as much for words that need depth to show
 SUBJECT = 0.9  # share of the picture that is farther than what a dolly zoom holds
 EASY, ROUGH = 0.4, 0.06  # share that counts where nothing but plain colour is uncovered, and texture that counts in full
+PLAIN = 0.1  # how much motion counts where nothing shows it
 SOLVES = 8  # rounds of the fixed point for places; each halves what is left at least
-LOOKS, FEW_LOOKS = 8, 2  # moments at which speed and edges are looked at, for ways that turn back and others
+LOOKS, FEW_LOOKS = 8, 2  # moments at which edges are looked at, for ways that turn back and others
+MANY_LOOKS = 24  # moments at which the speed of ways that turn back is looked at: a hand shakes fast
+SPEED_CELLS = 64  # across, on which speed is measured
 MOST = 0.75  # of an amount: a push then ends at a quarter of the distance
 CLOSE = 2e-3  # relative error of the speed
 EDGE_REASON = "the camera would look past the picture's edge"
@@ -63,19 +66,35 @@ class Path:
         return place_CHW
 
 
-def moments(path: Path) -> list[float]:
-    """Return moments that tell a whole path."""
-    turns_back = path.loops or any(word == "handheld" for word, _ in path.camera.ways)
-    looks = LOOKS if turns_back else FEW_LOOKS
+def turns_back(path: Path) -> bool:
+    """Return whether the way leads back to where it has been."""
+    return path.loops or any(word == "handheld" for word, _ in path.camera.ways)
+
+
+def moments(looks: int) -> list[float]:
+    """Return moments from the first to the last, evenly apart."""
     return [look / looks for look in range(looks + 1)]
 
 
-def measure_speed(path: Path, nearness_HW: Tensor, view: View, aspect: float) -> float:
-    """Return the mean way of what the view shows over the clip, in widths of a frame."""
-    place_CHW = lay_window(nearness_HW.shape, view, aspect, nearness_HW.device)
-    near_HW = look_up(nearness_HW[None], place_CHW, aspect)[0]
-    seen = [path.see(place_CHW, near_HW, moment) for moment in moments(path)]
-    return sum(float((b - a).norm(dim=0).mean()) for a, b in pairwise(seen)) * view.scale
+def lay_surface(picture_CHW: Tensor, nearness_HW: Tensor) -> Tensor:
+    """Return nearness and how much each cell's motion counts, [2, H, W]: motion is seen by texture."""
+    rows, columns = nearness_HW.shape
+    texture_HW = measure_texture(picture_CHW, (rows, columns))
+    return torch.stack([nearness_HW, PLAIN + (texture_HW / ROUGH).clamp(max=1)])
+
+
+def measure_speed(path: Path, surface_2HW: Tensor, view: View, aspect: float) -> float:
+    """Return the mean way over the clip of what each frame shows, in widths of a frame; a plain sky shows no motion.
+
+    The surface is the picture's nearness and how much each place counts.
+    """
+    seen_CHW, way = lay_window(surface_2HW.shape[-2:], view, aspect, surface_2HW.device), 0.0
+    for before, after in pairwise(moments(MANY_LOOKS if turns_back(path) else FEW_LOOKS)):
+        place_CHW = path.find(seen_CHW, surface_2HW[0], (before + after) / 2, aspect)
+        near_HW, counts_HW = look_up(surface_2HW, place_CHW, aspect)
+        way_HW = (path.see(place_CHW, near_HW, after) - path.see(place_CHW, near_HW, before)).norm(dim=0)
+        way += float((way_HW * counts_HW).sum() / counts_HW.sum())
+    return way * view.scale
 
 
 def lay_window(size: Sequence[int], view: View, aspect: float, device: torch.device) -> Tensor:
@@ -109,7 +128,7 @@ def _overlook(path: Path, layers: list[Layer], view: View, aspect: float) -> tup
     corner = torch.tensor([view.left - 0.5, (view.top - 0.5) * aspect], device=device)[:, None, None]
     border = corner + lay_border(aspect, device) / view.scale
     least = most = border
-    for moment in moments(path)[1:]:
+    for moment in moments(LOOKS if turns_back(path) else FEW_LOOKS)[1:]:
         place = _find_front(path, layers, border, aspect, moment)
         least, most = torch.minimum(least, place), torch.maximum(most, place)
     low, high = least.amin((1, 2)), most.amax((1, 2))
@@ -184,7 +203,7 @@ class PathPlanner:
     """Looks for the amount of a camera's way through one picture."""
 
     layers: list[Layer]
-    nearness_HW: Tensor
+    surface_2HW: Tensor
     aspect: float
     way: float
     bears: float  # widths that jumps may uncover
@@ -199,7 +218,7 @@ class PathPlanner:
             view, parted = choose_view(path, self.layers, self.aspect), self.bears
         limits = [EDGE_REASON] if view.scale > self.closest else []
         limits += [UNCOVERS_REASON] if parted > 1.02 * self.bears else []
-        return Planned(path, view, measure_speed(path, self.nearness_HW, view, self.aspect), tuple(limits))
+        return Planned(path, view, measure_speed(path, self.surface_2HW, view, self.aspect), tuple(limits))
 
     def solve(self, path: Path, keeps_depth: bool) -> Planned:
         """Return the amount that gives the way asked for, or the largest that the picture bears, with the reason."""
@@ -226,18 +245,20 @@ class PathPlanner:
         return best if best.way < 0.97 * self.way else replace(best, limits=())
 
 
-def plan_path(camera: CameraPath, layers: list[Layer], nearness_HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
+def plan_path(camera: CameraPath, layers: list[Layer], surface_2HW: Tensor, aspect: float, way: float, loops: bool) -> Planned:
     """Choose amount, depth and view so that the picture moves by a way (in widths of a frame) over the clip.
 
     Words that need depth to show keep as much of it as lets them move; the others flatten it where it would uncover
     more than can be made up, and keep their speed.
     """
-    layers, middle = shrink_layers(layers), float(nearness_HW.mean())
+    layers, nearness_HW = shrink_layers(layers), surface_2HW[0]
+    middle = float(nearness_HW.mean())
     path = Path(camera, 0.0, DEPTH, middle, float(torch.quantile(nearness_HW, SUBJECT)), loops)
     if camera.is_still or way <= 0:
         return Planned(path, View(), 0.0, ())
     bears = (UNCOVERS_PX + UNCOVERS_MORE * way * 1024) / 1024 * (UNCOVERS_TURNING if camera.turns else 1)
-    planner = PathPlanner(layers, nearness_HW, aspect, way, bears, CLOSEST_TURNING if camera.turns else CLOSEST)
+    coarse_2HW = resize(surface_2HW, (max(round(SPEED_CELLS * aspect), 2), SPEED_CELLS), "area")
+    planner = PathPlanner(layers, coarse_2HW, aspect, way, bears, CLOSEST_TURNING if camera.turns else CLOSEST)
     if not camera.turns:
         return planner.solve(path, keeps_depth=False)
     best: Planned | None = None

@@ -21,7 +21,7 @@ from unstill.models.pocket.flow import SceneMotion, read_scene_motion
 from unstill.models.pocket.grids import grow, look_up, resize, shrink
 from unstill.models.pocket.layers import Layer, part_layers, whole_layer
 from unstill.models.pocket.nearness import refine_nearness
-from unstill.models.pocket.paths import Path, lay_window, plan_path
+from unstill.models.pocket.paths import Path, lay_surface, lay_window, plan_path
 from unstill.values import Arrow
 
 SHARPEN, SHARPEST = 0.5, 0.35  # by how much of its Laplacian a pixel is sharpened, for each share it is enlarged by
@@ -87,7 +87,7 @@ def render_clip(picture_CHW: Tensor, field: SceneField, options: RenderOptions) 
     layers = [whole_layer(rest_CHW, nearness_HW)] if path.is_flat else part_layers(rest_CHW, nearness_HW)
     layers, things = ([fit(layer, picture_CHW, large_CHW) for layer in part] for part in (layers, things))
     coarse_HW = resize(nearness_HW[None], layers[0].nearness_HW.shape, "area")[0]
-    planned = plan_path(path, layers, coarse_HW, aspect, way, options.loop)
+    planned = plan_path(path, layers, lay_surface(picture_CHW, coarse_HW), aspect, way, options.loop)
     moving = settle_motion(field, large_CHW, nearness_HW)
     motion = read_scene_motion(moving, coarse_HW.shape, aspect, options.scene * way, options.loop, options.seed)
     moved = [Moved(thing, arrow.dx, arrow.dy * aspect) for thing, arrow in zip(things, options.arrows, strict=True)]
