@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unstill.artifacts import Scar
@@ -29,6 +30,8 @@ FINE = 1.5 * GREY  # of detail: what is less shows no loss of it
 LOST = 0.3  # of the least detail around is left where a place is filled
 SCALES_PX = (16.0, 8.0, 4.0, 2.0, 1.0, 1.0)  # what counts as an outlier of the whole frame's movement, step by step
 STRIDE = 4
+COLOUR_FITS = 4  # times that colours are fitted; what lies far off counts less each time
+LITTLE = 1e-9  # keeps fits of a picture of one colour solvable
 BOX_AREA = 15  # px: a place is where most of such a square is marked
 
 
@@ -91,8 +94,30 @@ def measure_unexplained(look: Look, camera_BCHW: Tensor, flowed_BCHW: Tensor) ->
     shares = []
     for way_B2HW, seen_BCHW in ((look.way_B2HW, flowed_BCHW), (look.plane_B2HW, camera_BCHW)):
         usual_BHW = average(read(edges_HW, way_B2HW)[:, 0], EDGE_AREA)
-        shares.append(average(_exceed(look.late_BCHW, seen_BCHW) / (FAINT + usual_BHW), PATCH))
+        lit_BCHW = light_alike(seen_BCHW, look.late_BCHW, look.known_BHW)
+        shares.append(average(_exceed(look.late_BCHW, lit_BCHW) / (FAINT + usual_BHW), PATCH))
     return torch.minimum(*shares) * look.known_BHW * find_known(look.plane_B2HW)
+
+
+def light_alike(seen_BCHW: Tensor, late_BCHW: Tensor, known_BHW: Tensor) -> Tensor:
+    """Give frames the light, contrast and colour of others: a whole frame that fades is not torn.
+
+    One linear map of colours a frame, fitted to all places but those that it leaves far off.
+    """
+    every = (slice(None), slice(None), slice(None, None, STRIDE), slice(None, None, STRIDE))
+    given_BKN = F.pad(seen_BCHW[every].flatten(2).double(), (0, 0, 0, 1), value=1.0)
+    wanted_BCN = late_BCHW[every].flatten(2).double()
+    weight_BN = known_BHW[:, ::STRIDE, ::STRIDE].flatten(1).double()
+    trust_BN = weight_BN
+    little = LITTLE * torch.eye(given_BKN.shape[1], dtype=torch.float64, device=seen_BCHW.device)
+    for _ in range(COLOUR_FITS):
+        square = torch.einsum("bkn,bln,bn->bkl", given_BKN, given_BKN, weight_BN) + little
+        right = torch.einsum("bkn,bcn,bn->bkc", given_BKN, wanted_BCN, weight_BN)
+        map_BKC = torch.linalg.solve(square, right)
+        miss_BN = (torch.einsum("bkn,bkc->bcn", given_BKN, map_BKC) - wanted_BCN).square().sum(1)
+        weight_BN = trust_BN * (FAINT**2 / (FAINT**2 + miss_BN)) ** 2
+    lit = torch.einsum("bkhw,bkc->bchw", F.pad(seen_BCHW, (0, 0, 0, 0, 0, 1), value=1.0), map_BKC.float())
+    return lit.clamp(0, 1)
 
 
 def _exceed(one_BCHW: Tensor, two_BCHW: Tensor) -> Tensor:
@@ -114,7 +139,7 @@ def fit_whole(way_B2HW: Tensor, late_BCHW: Tensor) -> Tensor:
     fine = measure_detail(late_BCHW)[:, ::STRIDE, ::STRIDE].flatten(1).double()
     trust = fine / (fine + 2 * GREY)
     weight = trust
-    little = 1e-9 * torch.eye(3, dtype=torch.float64, device=way_B2HW.device)
+    little = LITTLE * torch.eye(3, dtype=torch.float64, device=way_B2HW.device)
     for scale in SCALES_PX:
         square = torch.einsum("kn,ln,bn->bkl", start, start, weight) + little
         right = torch.einsum("kn,bcn,bn->bkc", start, moved, weight)
