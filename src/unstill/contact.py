@@ -63,7 +63,7 @@ def draw_contact(frames: Pixels, contact: Contact) -> Image.Image:
     wide = (WIDTH - 2 * MARGIN - (ACROSS - 1) * GAP) // ACROSS
     high = min(2 * wide, max(MARGIN, round(wide * frames.shape[1] / frames.shape[2])))  # a strip is shown squeezed
     rows = -(-len(numbers) // ACROSS)
-    head, lines = 150, max(1, len(contact.verdicts))
+    head, lines = 150, max(2, len(contact.verdicts))
     height = head + rows * (high + GAP) + 40 + CURVES_HIGH + 80 + 34 * lines + MARGIN
     sheet = Image.new("RGB", (WIDTH, height), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -224,7 +224,8 @@ def choose_span(panel: Curves) -> tuple[float, float]:
 
 def _write_verdicts(draw: ImageDraw.ImageDraw, verdicts: tuple[Verdict, ...], top: int) -> None:
     if not verdicts:
-        _write(draw, (MARGIN, top), f"Nothing wrong was found. Looked for: {LOOKED_FOR}.", 22, GOOD)
+        _write(draw, (MARGIN, top), "Nothing wrong was found.", 22, GOOD)
+        _write(draw, (MARGIN, top + 34), f"Looked for: {LOOKED_FOR}.", 18, GOOD)
     for row, verdict in enumerate(verdicts):
         _write(draw, (MARGIN, top + 34 * row), verdict.name, 22, BAD)
         _write(draw, (MARGIN + 110, top + 34 * row), f"{verdict.text}. Try: {verdict.cure}", 22, INK)
