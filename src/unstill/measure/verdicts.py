@@ -70,7 +70,8 @@ WAYS = {
 
 def judge(found: Measures, play_fps: float | None = None) -> tuple[Verdict, ...]:
     """Say what is wrong, the worst first; where frames come faster than the model makes them, each may move less."""
-    parts = (_judge_frames(found), judge_scars(found.scars), _judge_motion(found, play_fps or USUAL_FPS))
+    scars = () if found.black_frames else found.scars  # a black frame shows nothing that the first one explains
+    parts = (_judge_frames(found), judge_scars(scars), _judge_motion(found, play_fps or USUAL_FPS))
     return tuple(verdict for part in (*parts, _judge_light(found), _judge_drift(found)) for verdict in part)
 
 
