@@ -8,9 +8,9 @@ from PIL import Image
 
 from clips import make_clip
 from films import grain, travel
+from unstill.artifacts import Verdict
 from unstill.cli import main
 from unstill.cli.report import tell_asked
-from unstill.artifacts import Verdict
 from unstill.contact import BAD, GOOD, WIDTH, Contact, Curves, choose_frames, choose_span, draw_contact, follow
 from unstill.measure.clip import measure_clip
 
