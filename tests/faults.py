@@ -57,7 +57,7 @@ def _move(picture_CHW: Tensor, frames: int, pan: tuple[float, float], way: list[
     return {
         "pan": Known(_cut(travel(picture_CHW, frames, pan=pan)), None, steady),
         "zoom": Known(_cut(travel(picture_CHW, frames, zoom_percent=grown)), None,
-                      {"zoom_percent": _mean_growth(grown, frames), "camera": "push"}),
+                      {"zoom_percent": _mean_growth(grown, frames), "camera": "zoom"}),
         "roll": Known(turn, None, {"roll_degrees": turned, "camera": "roll"}),
         "object": Known(_cut(passing), None, {"motion_px": step * share * unit, "camera": "still"}),
         "still": Known(still, "still", {"motion_px": 0.0, "camera": "still", "static_share": 1.0}),

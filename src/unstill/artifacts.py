@@ -182,12 +182,22 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class Scar:
+    """A fault of the picture in a late frame, one that the first frame does not have."""
+
+    kind: str  # torn | filled | smeared | bent | ghost
+    size: float  # in the unit of its kind: see measure/scars.py
+    frame: int  # counted from 1
+    box: tuple[float, float, float, float]  # left, top, right, bottom, as shares of the frame
+
+
+@dataclass(frozen=True)
 class Measures:
     """What a clip looks like in numbers; px are those of a frame of 1024x576, greys are levels of 255."""
 
     motion_px: float  # mean length of the flow over the whole frame and the clip, a frame
     motion_spread_px: float  # standard deviation of it from frame to frame
-    camera: str  # still | push | pull | left | right | up | down | orbit | roll
+    camera: str  # still | push | pull | left | right | up | down | orbit | arc | roll | zoom | dolly-zoom | handheld
     camera_or: str | None  # the next best word, where the two are close
     camera_px: float  # of the motion, what a camera explains
     objects_px: float  # mean of what no camera explains
@@ -211,6 +221,8 @@ class Measures:
     band_percent: float  # of the side: the widest band at a border that the first frame has not
     fidelity_db: float | None  # PSNR of the first frame against the picture
     cuts: tuple[int, ...] = ()  # frames, counted from 1, that show another scene than the one before
+    scars: tuple[Scar, ...] = ()  # the worst of each kind, however small
+    moved: tuple[tuple[float, float], ...] = ()  # how far what is at each arrow's start went, in fractions of the frame
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)  # by frame, or by pair of them
 
 
@@ -221,6 +233,8 @@ class Verdict:
     name: str
     text: str
     cure: str
+    frame: int | None = None  # counted from 1, where one shows it
+    box: tuple[float, float, float, float] | None = None  # where in that frame: left, top, right, bottom, as shares
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from unstill.engine.memory_errors import is_memory
 from unstill.errors import ResultError
 from unstill.measure.clip import measure_clip
 from unstill.measure.steady import measure_fidelity_db
-from unstill.measure.verdicts import describe_motion, judge
+from unstill.measure.verdicts import describe_motion, judge, judge_asked
 
 GREY_LEVELS = 255.0
 BLACK = 2 / GREY_LEVELS  # brighter than this anywhere is not black
@@ -50,7 +50,7 @@ def complete(plan: Plan, image: PreparedImage, frames: Frames, report: Report) -
         is_still = report.mean_change < STILL
         still = f"the clip stands still ({report.mean_change:.2f} grey levels of change): --fix-still, or --want-motion natural"
         return replace(report, warnings=(*report.warnings, *said, *([still] if is_still else [])))
-    verdicts = judge(found)
+    verdicts = (*judge(found), *judge_asked(found, plan.request.camera, list_arrows(plan)[1]))
     told = [f"{verdict.text}: {verdict.cure}" for verdict in verdicts]
     moves = describe_motion(found, tell_asked(plan))
     return replace(report, measures=found, verdicts=verdicts, moves=moves, warnings=(*report.warnings, *told, *said))
@@ -61,12 +61,18 @@ def measure(plan: Plan, values_FCHW: torch.Tensor, picture_CHW: torch.Tensor) ->
     said: tuple[str, ...] = ()
     for device in (plan.device, "cpu"):
         try:
-            return measure_clip(values_FCHW, picture_CHW, device), said
+            return measure_clip(values_FCHW, picture_CHW, device, list_arrows(plan)[0]), said
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):
                 raise
             said = ("memory ran out while the clip was measured: it was measured again on the CPU",)
     return None, ("memory ran out while the clip was measured: nothing is known of its motion",)
+
+
+def list_arrows(plan: Plan) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """List where the arrows that were asked for start, and how far they go, in fractions of the frame."""
+    each = plan.request.move.each if plan.request.move is not None else ()
+    return [(arrow.x, arrow.y) for arrow in each], [(arrow.dx, arrow.dy) for arrow in each]
 
 
 def tell_asked(plan: Plan) -> str:

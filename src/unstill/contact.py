@@ -5,6 +5,7 @@ It does not know files, requests or models.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from unstill.artifacts import Measures, Verdict
 from unstill.measure.clip import to_frames
 from unstill.measure.flow import shrink, track
 from unstill.measure.motion import doubt_camera, fill, fit_camera, settle
+from unstill.measure.verdicts import LOOKED_FOR
 
 if TYPE_CHECKING:
     from unstill.artifacts import Pixels
@@ -28,6 +30,7 @@ PAPER, INK, FAINT, LINE = "#ffffff", "#1b1f24", "#6a737d", "#d9dee3"
 GOOD, BAD = "#1a7f4b", "#c2410c"
 COLOURS = ("#2563eb", "#ea580c", "#16a34a")
 CURVES_HIGH = 190
+ROOM = 8  # px on the sheet between a fault and its box
 LONGEST_TEXT = 240  # letters; no line of the sheet holds more
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -56,17 +59,18 @@ class Curves:
 
 def draw_contact(frames: Pixels, contact: Contact) -> Image.Image:
     """Draw the sheet."""
-    numbers = choose_frames(len(frames))
+    numbers = choose_frames(len(frames), [verdict.frame - 1 for verdict in contact.verdicts if verdict.frame])
     wide = (WIDTH - 2 * MARGIN - (ACROSS - 1) * GAP) // ACROSS
     high = min(2 * wide, max(MARGIN, round(wide * frames.shape[1] / frames.shape[2])))  # a strip is shown squeezed
     rows = -(-len(numbers) // ACROSS)
-    head, lines = 150, max(1, len(contact.verdicts))
+    head, lines = 150, max(2, len(contact.verdicts))
     height = head + rows * (high + GAP) + 40 + CURVES_HIGH + 80 + 34 * lines + MARGIN
     sheet = Image.new("RGB", (WIDTH, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     _write(draw, (MARGIN, 34), contact.title, 22, FAINT)
     _write(draw, (MARGIN, 64), contact.moves[:1].upper() + contact.moves[1:], 30, INK)
     fastest = _draw_frames(sheet, frames, numbers, (wide, high, head))
+    _draw_boxes(sheet, contact.verdicts, numbers, (wide, high, head))
     _write(draw, (MARGIN, 112), f"{contact.facts}; the longest arrow is {fastest:.1f} px a frame at 1024x576", 20, FAINT)
     top = head + rows * (high + GAP) + 16
     _draw_curves(draw, list_curves(contact.found), top)
@@ -74,10 +78,15 @@ def draw_contact(frames: Pixels, contact: Contact) -> Image.Image:
     return sheet
 
 
-def choose_frames(count: int) -> list[int]:
-    """Choose frames that are spread over the clip, the first and the last among them."""
+def choose_frames(count: int, wanted: Sequence[int] = ()) -> list[int]:
+    """Choose frames that are spread over the clip, the first and the last among them, and all that are wanted."""
     shown = min(SHOWN, count)
-    return [round(n * (count - 1) / max(shown - 1, 1)) for n in range(shown)]
+    numbers = [round(n * (count - 1) / max(shown - 1, 1)) for n in range(shown)]
+    for number in wanted:
+        if number not in numbers:  # it takes the place of the one nearest to it that is free
+            free = [n for n in range(1, shown - 1) if numbers[n] not in wanted]
+            numbers[min(free, key=lambda n: abs(numbers[n] - number))] = number
+    return numbers
 
 
 def list_curves(found: Measures) -> list[Curves]:
@@ -107,6 +116,25 @@ def _draw_frames(sheet: Image.Image, frames: Pixels, numbers: list[int], place: 
         draw.text((8, 3), f"{number + 1}", font=ImageFont.load_default(18), fill=PAPER)
         sheet.paste(frame, (left, down))
     return fastest
+
+
+def _draw_boxes(sheet: Image.Image, verdicts: tuple[Verdict, ...], numbers: list[int], place: tuple[int, int, int]) -> None:
+    """Draw a box about each place that a verdict is of, with its name."""
+    wide, high, top = place
+    draw = ImageDraw.Draw(sheet)
+    for verdict in verdicts:
+        if verdict.frame is None or verdict.box is None:
+            continue
+        index = numbers.index(verdict.frame - 1)
+        left, down = MARGIN + index % ACROSS * (wide + GAP), top + index // ACROSS * (high + GAP)
+        x, y, right, bottom = (share * side for share, side in zip(verdict.box, (wide, high) * 2, strict=True))
+        x, y = max(0.0, min(x - ROOM, wide - 3 * ROOM)), max(0.0, min(y - ROOM, high - 3 * ROOM))
+        right, bottom = min(wide - 1.0, max(right + ROOM, x + 3 * ROOM)), min(high - 1.0, max(bottom + ROOM, y + 3 * ROOM))
+        draw.rectangle((left + x, down + y, left + right, down + bottom), outline=PAPER, width=5)
+        draw.rectangle((left + x + 1, down + y + 1, left + right - 1, down + bottom - 1), outline=BAD, width=3)
+        at = (left + x, down + (y - 20 if y > 20 else min(bottom, high - 20.0)))
+        draw.rectangle((*at, at[0] + 14 + draw.textlength(verdict.name, font=ImageFont.load_default(16)), at[1] + 20), fill=BAD)
+        _write(draw, (at[0] + 6, at[1]), verdict.name, 16, PAPER)
 
 
 def follow(frames: Pixels, number: int) -> np.ndarray:
@@ -197,6 +225,7 @@ def choose_span(panel: Curves) -> tuple[float, float]:
 def _write_verdicts(draw: ImageDraw.ImageDraw, verdicts: tuple[Verdict, ...], top: int) -> None:
     if not verdicts:
         _write(draw, (MARGIN, top), "Nothing wrong was found.", 22, GOOD)
+        _write(draw, (MARGIN, top + 34), f"Looked for: {LOOKED_FOR}.", 18, GOOD)
     for row, verdict in enumerate(verdicts):
         _write(draw, (MARGIN, top + 34 * row), verdict.name, 22, BAD)
         _write(draw, (MARGIN + 110, top + 34 * row), f"{verdict.text}. Try: {verdict.cure}", 22, INK)

@@ -8,9 +8,11 @@ from PIL import Image
 
 from clips import make_clip
 from films import grain, travel
+from unstill.artifacts import Verdict
 from unstill.cli import main
 from unstill.cli.report import tell_asked
-from unstill.contact import WIDTH, Curves, choose_frames, choose_span, follow
+from unstill.contact import BAD, GOOD, WIDTH, Contact, Curves, choose_frames, choose_span, draw_contact, follow
+from unstill.measure.clip import measure_clip
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +115,30 @@ def test_shown_frames_are_spread_and_hold_both_ends(count, numbers):
 def test_a_panel_does_not_make_drama_of_noise():
     assert choose_span(Curves("", (("a", (1.0, 1.01)),), 2, 0.4)) == pytest.approx((0.805, 0.4))
     assert choose_span(Curves("", (("a", (0.1, 3.0)),), 2, 1.0)) == pytest.approx((0.0, 3.0))
+
+
+def test_frames_that_are_wanted_are_shown():
+    numbers = choose_frames(25, [13, 6])
+    assert {0, 6, 13, 24} <= set(numbers)
+    assert len(set(numbers)) == 8
+    assert numbers == sorted(numbers)
+
+
+def count_pixels(sheet, colour):
+    wanted = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+    return (np.asarray(sheet) == wanted).all(2)
+
+
+@pytest.mark.slow
+def test_a_fault_has_its_box_in_its_frame_and_a_whole_clip_its_green_sentence(frames):
+    found = measure_clip(travel(grain(size=(96, 160)), 5, pan=(1.0, 0.0)))
+    scar = Verdict("torn", "it is torn at the right of frame 3", "less motion", 3, (0.6, 0.4, 0.8, 0.6))
+    broken, whole = (draw_contact(frames, Contact("a", "b", "c", found, said)) for said in ((scar,), ()))
+    below = 150 + 2 * (211 + 16)  # the head, and two rows of frames
+    boxed = count_pixels(broken, BAD)[:below]
+    assert boxed.sum() > 200
+    assert (np.nonzero(boxed)[1] >= 40 + 2 * (368 + 16)).all(), "it is in the third frame"
+    assert (np.nonzero(boxed)[1] < 40 + 3 * (368 + 16)).all()
+    assert not count_pixels(whole, BAD)[:below].any()
+    assert count_pixels(whole, GOOD)[below:].sum() > 200
+    assert not count_pixels(broken, GOOD)[below:].any()

@@ -13,6 +13,7 @@ from unstill.request import KNOBS
 
 if TYPE_CHECKING:
     from unstill.artifacts import Measures, Verdict
+    from unstill.values import Arrow
 
 
 @click.command(cls=Command)
@@ -30,7 +31,7 @@ def report(file: str, out: str | None, as_json: bool, debug: bool) -> None:
     from unstill.errors import RequestError
     from unstill.formats.frames import read_frames
     from unstill.measure.clip import measure_clip, to_frames
-    from unstill.measure.verdicts import describe_motion, judge
+    from unstill.measure.verdicts import describe_motion, judge, judge_asked
 
     if out is not None and not out.lower().endswith(".png"):
         raise RequestError(f"The sheet is a PNG, and {out} is not named like one", hint="-o sheet.png")
@@ -39,10 +40,12 @@ def report(file: str, out: str | None, as_json: bool, debug: bool) -> None:
     frames, probed = read_frames(Path(file))
     if len(frames) < 2:
         raise RequestError(f"{file} has one frame, and motion takes two")
-    found = measure_clip(to_frames(torch.from_numpy(frames)))
+    camera, arrows = read_asked(probed.recipe)
+    found = measure_clip(to_frames(torch.from_numpy(frames)), points=[(arrow.x, arrow.y) for arrow in arrows])
     moves = describe_motion(found, tell_asked(probed.recipe), probed.play_fps)
     forgiven = {"still"} if wants_still(probed.recipe) else set()
     verdicts = tuple(verdict for verdict in judge(found, probed.play_fps) if verdict.name not in forgiven)
+    verdicts += judge_asked(found, camera, [(arrow.dx, arrow.dy) for arrow in arrows])
     if out is not None:
         facts = f"{len(frames)} frames of {probed.size}, {probed.duration_s:.1f} s"
         draw_sheet(Path(out), frames, (Path(file).name, facts, moves), (found, verdicts))
@@ -65,6 +68,17 @@ def tell_asked(recipe: dict[str, Any] | None) -> str:
     if not isinstance(motion, int) or camera not in KNOBS["camera"].choices:  # the file may be anyone's
         return ""
     return f"asked: motion {motion}" + (f", camera {camera}" if camera != "auto" else "")
+
+
+def read_asked(recipe: dict[str, Any] | None) -> tuple[str, tuple[Arrow, ...]]:
+    """Read which camera and which arrows the recipe of a clip asked for; the file may be anyone's."""
+    knobs = (recipe or {}).get("knobs", {})
+    camera, move = knobs.get("camera", "auto"), knobs.get("move")
+    try:
+        arrows = KNOBS["move"].read(move).each if isinstance(move, str) else ()
+    except ValueError:
+        arrows = ()
+    return (camera if camera in KNOBS["camera"].choices else "auto"), arrows
 
 
 def wants_still(recipe: dict[str, Any] | None) -> bool:
@@ -112,4 +126,7 @@ def describe_measures(found: Measures, play_fps: float) -> list[tuple[str, str]]
 
 def describe_verdicts(verdicts: tuple[Verdict, ...]) -> list[tuple[str, str]]:
     """Say row by row what is wrong and what helps."""
-    return [(verdict.name, f"{verdict.text}. Try: {verdict.cure}") for verdict in verdicts] or [("verdict", "nothing wrong")]
+    from unstill.measure.verdicts import LOOKED_FOR
+
+    nothing = [("verdict", f"nothing wrong; looked for {LOOKED_FOR}")]
+    return [(verdict.name, f"{verdict.text}. Try: {verdict.cure}") for verdict in verdicts] or nothing

@@ -5,6 +5,7 @@ It does not know what was asked for, nor which number is good enough.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unstill.artifacts import Measures
-from unstill.measure.flow import Flow, Shrunk, measure_length, shrink, to_unit, track
+from unstill.measure.flow import Flow, Shrunk, follow, measure_length, shrink, to_unit, track
 from unstill.measure.motion import (
     Camera,
     doubt_camera,
@@ -22,6 +23,7 @@ from unstill.measure.motion import (
     name_camera,
     settle,
 )
+from unstill.measure.scars import find_scars
 from unstill.measure.steady import (
     DARK,
     GREYS,
@@ -42,12 +44,20 @@ PLAIN = 1 / GREYS  # of contrast: less is one colour
 SHOWN_DIGITS = 3
 
 
-def measure_clip(frames_FCHW: Tensor, picture_CHW: Tensor | None = None, device: str = "cpu") -> Measures:
-    """Measure motion, light, colour, sharpness and borders; the picture is what the first frame should be."""
+def measure_clip(
+    frames_FCHW: Tensor, picture_CHW: Tensor | None = None, device: str = "cpu", points: Sequence[tuple[float, float]] = ()
+) -> Measures:
+    """Measure motion, light, colour, sharpness, borders and scars.
+
+    The picture is what the first frame should be. Of points of the first frame, in fractions of its sides, it is measured how
+    far what is there goes.
+    """
     small = shrink(frames_FCHW, device)
     flow = track(small)
     is_cut_P = find_cuts(small, flow)
     flow = forget(flow, is_cut_P)
+    scars = find_scars(small, flow, _count_scene(is_cut_P))
+    moved = follow(flow, points)
     flow, camera = settle(flow, doubt_camera(fit_camera(flow), small, flow), small)
     numbers = {**_measure_motion(flow, camera, ~is_cut_P), **_measure_stillness(small)}
     curves = numbers.pop("curves")
@@ -71,8 +81,16 @@ def measure_clip(frames_FCHW: Tensor, picture_CHW: Tensor | None = None, device:
         band_percent=0.0 if is_plain else round(max(max(kind.values()) for kind in kinds), 1),
         cuts=tuple(int(pair) + 2 for pair in is_cut_P.nonzero()[:, 0]),
         fidelity_db=None if picture_CHW is None else round(measure_fidelity_db(to_unit(frames_FCHW[0]), picture_CHW), 2),
+        scars=scars,
+        moved=tuple((round(x, SHOWN_DIGITS), round(y, SHOWN_DIGITS)) for x, y in moved),
         curves={name: tuple(_plain(value) for value in curve) for name, curve in curves.items()},
     )
+
+
+def _count_scene(is_cut_P: Tensor) -> int:
+    """Count the frames before another scene."""
+    cuts = is_cut_P.nonzero()
+    return int(cuts[0, 0]) + 1 if len(cuts) else len(is_cut_P) + 1
 
 
 def forget(flow: Flow, is_cut_P: Tensor) -> Flow:

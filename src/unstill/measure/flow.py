@@ -7,6 +7,7 @@ objects or clips.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,7 @@ SOFTEN = (1, 1)  # before anything: bilinear reading of unsoftened pixels overst
 LOCAL = (8, 4)  # what counts as local light
 GREY = 1 / 255
 TIE = (0.5 * GREY) ** 2  # gradients well above half a grey level per pixel need no neighbours
+RETRACE = (2, 2)  # warps between frames that are far apart, on half the size and on the whole
 AT_ONCE = 12  # pairs on a GPU
 ROBUST = 1.5 * GREY  # differences beyond this count less and less
 TEXTURE = GREY**2  # a place is half trusted when its weaker direction changes by one grey level per pixel
@@ -50,6 +52,7 @@ class Flow:
     flow_PCHW: Tensor  # right and down, in px at 1024x576
     confidence_PHW: Tensor  # 0 to 1: textured, found again on the way back, still in the frame
     pixel_px: tuple[float, float]  # of the shrunk clip
+    back_PCHW: Tensor | None = None  # where each place of the next frame comes from, measured on its own
 
 
 def shrink(frames_FCHW: Tensor, device: str | torch.device = "cpu") -> Shrunk:
@@ -85,12 +88,52 @@ def track(clip: Shrunk) -> Flow:
     pairs = len(light_FHW) - 1
     step = AT_ONCE if light_FHW.is_cuda else 1  # one pair stays in a processor's cache; a GPU wants many at once
     parts = [_track_both_ways(light_FHW[at : at + step + 1]) for at in range(0, pairs, step)]
-    flow_PCHW, confidence_PHW = (torch.cat(part) for part in zip(*parts, strict=True))
+    flow_PCHW, confidence_PHW, back_PCHW = (torch.cat(part) for part in zip(*parts, strict=True))
     unit = torch.tensor(clip.pixel_px, device=flow_PCHW.device)[:, None, None]
-    return Flow(flow_PCHW * unit, confidence_PHW, clip.pixel_px)
+    return Flow(flow_PCHW * unit, confidence_PHW, clip.pixel_px, back_PCHW * unit)
 
 
-def _track_both_ways(light_FHW: Tensor) -> tuple[Tensor, Tensor]:
+def trace(clip: Shrunk, flow: Flow, numbers: Sequence[int]) -> Tensor:
+    """Find where each pixel of some frames, in order, lies in the first one: ways in the clip's pixels, [F, 2, H, W].
+
+    The flow back is followed from frame to frame, so that no way is too long to be found; then both frames are compared.
+    """
+    assert flow.back_PCHW is not None
+    unit = torch.tensor(flow.pixel_px, device=flow.back_PCHW.device)[:, None, None]
+    way_CHW, ways = torch.zeros_like(flow.back_PCHW[0]), []
+    for number, back_CHW in enumerate(flow.back_PCHW / unit, 1):
+        before = torch.cat([look_up(one[None], back_CHW[None] / 2)[0] for one in way_CHW])
+        way_CHW = back_CHW + before
+        if number in numbers:
+            ways.append(way_CHW)
+    late = clip.light_FHW[list(numbers)]
+    pyramid, first = _build_pyramid(late), _build_pyramid(clip.light_FHW[:1])
+    way = torch.stack(ways)
+    for level, times in enumerate(RETRACE):
+        at = len(RETRACE) - 1 - level
+        small = F.avg_pool2d(way, 2**at) / 2**at if at and not level else way if not level else 2 * _double(way)
+        slope = torch.stack(_differ(pyramid[at]), 1)
+        for _ in range(times):
+            small, _ = _improve(pyramid[at], first[at].expand(len(late), -1, -1), slope, small)
+        way = small
+    return _double(way)
+
+
+def follow(flow: Flow, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Follow points of the first frame, in fractions of its sides, to the last; return how far each has gone."""
+    unit = torch.tensor(flow.pixel_px, device=flow.flow_PCHW.device)[:, None, None]
+    rows, columns = flow.flow_PCHW.shape[-2:]
+    size = torch.tensor([columns, rows], device=flow.flow_PCHW.device)
+    start = torch.tensor([*points], device=flow.flow_PCHW.device).reshape(-1, 2)
+    at = start
+    for step_CHW in blur(flow.flow_PCHW / unit / 2, 1):  # counted in pixels, on a grid of half as many
+        grid = (at * 2 - 1)[None, None]
+        step = F.grid_sample(step_CHW[None], grid, padding_mode="border", align_corners=False)[0, :, 0].T
+        at = at + step / size
+    return [(float(x), float(y)) for x, y in at - start]
+
+
+def _track_both_ways(light_FHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pyramid, pairs = _build_pyramid(light_FHW), len(light_FHW) - 1
     first = [torch.cat([level[:-1], level[1:]]) for level in pyramid]
     second = [torch.cat([level[1:], level[:-1]]) for level in pyramid]
@@ -101,7 +144,7 @@ def _track_both_ways(light_FHW: Tensor) -> tuple[Tensor, Tensor]:
     returned_y, _ = look_up(back[:, 1], there / 2)
     returned = torch.stack([returned_x, returned_y], 1)
     met = inside * (measure_length(there + returned) < MISS_PIXELS + MISS_SHARE * measure_length(there))
-    return torch.where(met[:, None] > 0, (there - returned) / 2, there), texture[:pairs] * met
+    return torch.where(met[:, None] > 0, (there - returned) / 2, there), texture[:pairs] * met, back
 
 
 def _build_pyramid(light_FHW: Tensor) -> list[Tensor]:

@@ -19,6 +19,12 @@ STRIDE = 6  # every sixth answer in both directions: 1,032 points fit a camera a
 SCALES_PX = (32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.5, 0.5)  # what counts as an outlier, narrowed step by step
 LOOSE = 0.1  # of the motion is added to the scale, since no scene is a plane
 OPPOSED = 0.25  # of what goes one way must go the other way, for an orbit
+EVEN = 0.25  # of the growth may differ from place to place for a zoom; a push over ground has 0.5 and more
+GROWS = 0.25  # of the motion both ways must a scene grow by, for an arc
+ASIDE = 0.25  # of radial motion is what goes across the radius, for a camera that goes sideways
+SWINGS = 0.15  # of the pan must a scene grow by, for an arc; a walk past a ground grows by nothing
+LEANS = 0.3  # is how far growth and height in the picture go together where growth follows the ground
+TURNS, ASTRAY = 2, 0.5  # how often a shaken camera turns back at least, and how much of its way leads somewhere at most
 TELLING = 2 * GREY  # a place counts as changed from here on, however much it changes
 DOUBT = 0.5  # of what the fitted camera leaves changed; a push past a plain sky leaves 0.6 and more, a disc 0.3
 UNSURE = 1.5  # a word that explains less than this many times the next one's motion is told with it
@@ -44,6 +50,33 @@ class CameraWord:
     word: str
     other: str | None
     motion_px: float  # a frame, of what the word explains
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How the picture changes its size."""
+
+    spread: float  # how much it differs from place to place, as a share of the mean
+    lean: float  # correlation of the change with height: 1 where the bottom changes most, -1 where the top does
+    grows_px: float  # radial motion outward, a frame, on average over what is seen
+    shrinks_px: float
+    aside_px: float  # motion across the radius, beyond a roll
+
+    @property
+    def is_radial(self) -> bool:
+        """Whether all goes to or from the middle, as no camera that goes sideways shows it."""
+        return self.aside_px < ASIDE * (self.grows_px + self.shrinks_px)
+
+    @property
+    def breath_px(self) -> float:
+        """The radial motion where parts go opposite ways, or the bottom goes least; else 0."""
+        less, more = sorted((self.grows_px, self.shrinks_px))
+        return less + more if less > OPPOSED * more or (self.is_uneven and self.lean < -LEANS) else 0.0
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether depth shows in it."""
+        return self.spread > EVEN
 
 
 def measure_motion_px(flow: Flow, camera: Camera) -> Tensor:
@@ -181,30 +214,75 @@ def move_plane(answer_PK: Tensor, place_CHW: Tensor, reach: float) -> Tensor:
 
 
 def name_camera(flow: Flow, camera: Camera) -> CameraWord:
-    """Name the camera's way over the clip: still, push, pull, left, right, up, down, orbit or roll.
+    """Name the camera's way over the clip.
 
-    Each word counts by the mean motion that it explains. A camera that goes right moves the scene to the left. An orbit
-    looks like a sideways walk whose far and near parts go opposite ways, and is told with the walk where these are close.
+    still, left, right, up, down, roll: each counts by the mean motion that it explains; a camera that goes right moves the
+    scene to the left. What depth tells apart, without knowing depth:
+
+    handheld    pans that turn back again and again, and end up where they began
+    zoom        growth that is the same everywhere; push: growth that is not
+    dolly-zoom  one part grows while another shrinks, or the bottom, which is mostly near, changes its size least
+    orbit       sideways motion whose near and far parts go opposite ways
+    arc         sideways motion that also grows
     """
+    shaken_px = _measure_shake_px(camera)
+    if shaken_px > STILL_PX:
+        return CameraWord("handheld", None, shaken_px)
     place_CHW = lay_points(flow)
     radius_px = float(place_CHW.norm(dim=0).mean())
     pan_x, pan_y = float(camera.pan_x_px_P.mean()), float(camera.pan_y_px_P.mean())
     zoom = float(camera.zoom_percent_P.mean()) / 100 * radius_px
     roll = float(torch.deg2rad(camera.roll_degrees_P).mean()) * radius_px
-    orbit_px = _opposed_px(flow, camera, place_CHW)
-    sideways = "left" if pan_x > 0 else "right"
+    growth = _measure_growth(flow, camera, place_CHW)
+    orbit_px = 0.0 if growth.is_radial else _opposed_px(flow, camera, place_CHW)
     sizes = {
         "orbit": orbit_px,
-        sideways: abs(pan_x),
+        "left" if pan_x > 0 else "right": abs(pan_x),
         "up" if pan_y > 0 else "down": abs(pan_y),
         "push" if zoom > 0 else "pull": abs(zoom),
         "roll": abs(roll),
+        "dolly-zoom": growth.breath_px,
     }
     (word, size), (other, next_size) = sorted(sizes.items(), key=lambda item: -item[1])[:2]
     if size < STILL_PX:
         return CameraWord("still", word if size > STILL_PX / UNSURE else None, size)
     close = next_size * UNSURE > size and next_size >= STILL_PX
+    if word == "push" and not growth.is_uneven:
+        return CameraWord("zoom", other if close else "push", size)  # a push before a wall looks like this, too
+    if word in ("push", "pull") and growth.is_uneven and growth.lean < LEANS:
+        return CameraWord(*(("dolly-zoom", word) if growth.lean < -LEANS else (word, "dolly-zoom")), size)
+    if word == "orbit" and orbit_px > STILL_PX and zoom > max(GROWS * orbit_px, STILL_PX / 2):
+        return CameraWord("arc", word, size)
+    if word in ("left", "right") and zoom > max(SWINGS * size, STILL_PX / 4):
+        return CameraWord("arc", word, size)
     return CameraWord(word, other if close else None, size)
+
+
+def _measure_shake_px(camera: Camera) -> float:
+    """Measure pans that turn back at least twice and lead nowhere, px a frame; 0 for all others."""
+    pan_P2 = torch.stack([camera.pan_x_px_P, camera.pan_y_px_P], 1)
+    path, net = float(pan_P2.norm(dim=1).mean()), float(pan_P2.mean(0).norm())
+    most = pan_P2[:, int(pan_P2.abs().sum(0).argmax())]
+    way = most[most.abs() > 0.2 * most.abs().max()].sign()
+    turns = int((way[1:] != way[:-1]).sum())
+    return path if turns >= TURNS and net < ASTRAY * path else 0.0
+
+
+def _measure_growth(flow: Flow, camera: Camera, place_CHW: Tensor) -> Growth:
+    """Measure growth at each place, once the pan is taken away; what is far from the middle tells more."""
+    pan = torch.stack([camera.pan_x_px_P.mean(), camera.pan_y_px_P.mean()])[:, None, None]
+    trust, square = flow.confidence_PHW.mean(0), place_CHW.square().sum(0)
+    (x, y), (right, down) = place_CHW, flow.flow_PCHW.mean(0) - pan
+    grown = (right * x + down * y) / square.clamp(min=1.0)
+    turned = (down * x - right * y) / square.clamp(min=1.0) - torch.deg2rad(camera.roll_degrees_P).mean()
+    weight = trust * square.sqrt()
+    share, total = weight / weight.sum().clamp(min=1e-6), trust.sum().clamp(min=1e-6)
+    mean, middle = (grown * share).sum(), (place_CHW[1] * share).sum()
+    apart, low = grown - mean, y - middle
+    spread, height = ((one.square() * share).sum().sqrt().clamp(min=1e-9) for one in (apart, low))
+    lean = (apart * low * share).sum() / (spread * height) * mean.sign()
+    sums = ((one * weight).sum() / total for one in (grown.clamp(min=0), (-grown).clamp(min=0), turned.abs()))
+    return Growth(float(spread / mean.abs().clamp(min=1e-6)), float(lean), *(float(one) for one in sums))
 
 
 def _opposed_px(flow: Flow, camera: Camera, place_CHW: Tensor) -> float:

@@ -6,6 +6,9 @@
     cut       it jumps to another scene
     black     frames show nothing              bands     a border is black, mirrored or smeared
     soft      sharpness is lost                colour    saturation or contrast drift
+    torn      edges that the picture has not   filled    detail is gone where all around there is some
+    smeared   surfaces stretched threefold     bent      straight lines that do not stay straight
+    ghost     a thing that is there twice      camera    it did not go as asked; move: nor did the thing
     jerky     motion comes and goes            strange   the first frame is not the picture
 
 It does not look at pixels.
@@ -13,9 +16,9 @@ It does not look at pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from unstill.artifacts import Measures, Verdict
+from unstill.artifacts import Measures, Scar, Verdict
 from unstill.measure.motion import STILL_PX
 
 FLICKER_GREYS = 1.0  # clips of moved pixels have 0.2, and 0.6 at most; two levels show on plain skies
@@ -33,6 +36,22 @@ ALTERNATES = -0.5
 STILL_SHARE = 0.97  # of the frame; a thing that moves alone may fill little of it
 SLOW_PX, FAST_PX = 1.5, 4.0  # words for motion, a frame that a model makes
 
+LESS = "less motion, or another camera"
+SCARS = {  # from which size on each kind is a fault, what is said, and what helps; sizes are those of measure/scars.py
+    "torn": (1.5, "it is torn", LESS),
+    "filled": (0.25, "detail is gone", LESS),
+    "smeared": (1.0, "it is smeared, stretched more than threefold", "less motion, or --camera zoom, which stretches nothing"),
+    "bent": (11.5, "straight lines bend", "less motion, or --camera zoom, which bends nothing"),
+    "ghost": (2.5, "a thing is there twice", "another seed, or less motion; a shorter arrow where one moved it"),
+}
+LOOKED_FOR = (
+    "tears, fills, smears, bent lines, doubles, flicker, seams, cuts, repeated and black frames, "
+    "loss of sharpness and colour, bands at the borders"
+)
+# Words that flow alone may take for each other.
+ALIKE = {"push": {"zoom", "arc"}, "zoom": {"push"}, "orbit": {"arc"}, "arc": {"orbit"}}
+MOVED, LEAST_MOVE = 0.3, 0.02  # of an arrow must be gone; shorter arrows than this share of the frame are not judged
+
 WAYS = {
     "push": "a push in",
     "pull": "a pull back",
@@ -41,13 +60,57 @@ WAYS = {
     "up": "a tilt upward",
     "down": "a tilt downward",
     "orbit": "a walk around the scene",
+    "arc": "an arc about the subject",
     "roll": "a roll of the camera",
+    "zoom": "a zoom in",
+    "dolly-zoom": "a dolly zoom",
+    "handheld": "a camera held by hand",
 }
 
 
 def judge(found: Measures, play_fps: float | None = None) -> tuple[Verdict, ...]:
     """Say what is wrong, the worst first; where frames come faster than the model makes them, each may move less."""
-    return (*_judge_frames(found), *_judge_motion(found, play_fps or USUAL_FPS), *_judge_light(found), *_judge_drift(found))
+    scars = () if found.black_frames else found.scars  # a black frame shows nothing that the first one explains
+    parts = (_judge_frames(found), judge_scars(scars), _judge_motion(found, play_fps or USUAL_FPS))
+    return tuple(verdict for part in (*parts, _judge_light(found), _judge_drift(found)) for verdict in part)
+
+
+def judge_asked(found: Measures, camera: str, arrows: Sequence[tuple[float, float]] = ()) -> tuple[Verdict, ...]:
+    """Say whether the clip did not do what was asked: the camera's word or words, and how far each arrow goes."""
+    said = []
+    words = {part.split()[0] for part in camera.split(",") if part.split()} - {"auto"}
+    alike = words.union(*(ALIKE.get(word, set()) for word in words))
+    is_done = found.camera in alike or (found.camera_or in alike and found.camera != "still")
+    is_told_still = is_still(found) and words != {"still"}  # has a verdict of its own
+    if words and not (is_done or is_told_still or arrows or found.cuts):
+        what = f"the camera was asked for {_name_way(camera)}, and the clip shows {_name_way(found.camera)}"
+        said.append(Verdict("camera", what, "another seed, more motion, or another picture: this one shows little depth"))
+    for (x, y), (gone_x, gone_y) in zip(arrows, found.moved, strict=False):
+        if max(abs(x), abs(y)) > LEAST_MOVE and x * gone_x + y * gone_y < MOVED * (x * x + y * y):
+            what = f"an arrow asked for {x:g},{y:g}, and what is there went {gone_x:.2f},{gone_y:.2f}"
+            said.append(Verdict("move", what, "let the arrow start in the middle of the thing, or ask for less"))
+    return tuple(said)
+
+
+def _name_way(word: str) -> str:
+    return "a still camera" if word == "still" else WAYS.get(word, word)
+
+
+def judge_scars(scars: Sequence[Scar]) -> tuple[Verdict, ...]:
+    """Return a verdict for each fault that is large enough, with its frame and its place."""
+    found = []
+    for scar in scars:
+        least, what, cure = SCARS[scar.kind]
+        if scar.size > least:
+            found.append(Verdict(scar.kind, f"{what} {_place(scar)} of frame {scar.frame}", cure, scar.frame, scar.box))
+    return tuple(found)
+
+
+def _place(scar: Scar) -> str:
+    """Name the ninth of the frame in which the middle of a box lies."""
+    x, y = (scar.box[0] + scar.box[2]) / 2, (scar.box[1] + scar.box[3]) / 2
+    across, down = (("left", "", "right")[min(2, int(3 * x))], ("top", "", "bottom")[min(2, int(3 * y))])
+    return f"at the {' '.join(filter(None, (down, across))) or 'middle'}"
 
 
 def _judge_frames(found: Measures) -> Iterator[Verdict]:
