@@ -113,7 +113,7 @@ def test_a_pole_that_bends_is_told_from_one_that_does_not(high):
 
 def test_lines_that_noise_seems_to_have_do_not_bend():
     picture = grain(4, AROUND)
-    bends = measure_bends(find_lines(picture), read(picture, torch.stack(places(AROUND)) - 3.0), torch.full((2, *AROUND), -3.0))
+    bends = measure_bends(find_lines(picture), read(picture, places(AROUND) - 3.0), torch.full((2, *AROUND), -3.0))
     assert float(bends.off_L.max()) < SCARS["bent"][0]
 
 
