@@ -12,7 +12,7 @@ from broken import AROUND, FAULTS, make_broken, read
 from films import grain, places, travel
 from unstill.artifacts import Scar
 from unstill.measure.clip import measure_clip, to_frames
-from unstill.measure.flow import follow, shrink, to_light, trace, track
+from unstill.measure.flow import follow, shrink, trace, track
 from unstill.measure.lines import find_lines, measure_bends
 from unstill.measure.scars import find_known, fit_whole
 from unstill.measure.verdicts import SCARS, judge, judge_asked
@@ -103,16 +103,22 @@ def test_the_whole_frames_movement_is_fitted_past_a_thing_that_moves_otherwise()
 @pytest.mark.parametrize("high", [0.0, 5.0])
 def test_a_pole_that_bends_is_told_from_one_that_does_not(high):
     x, y = places((216, 384))
-    first = 0.3 + 0.5 * (3.5 - x.abs()).clamp(0, 1) + 0.02 * grain(2, (216, 384))[0]
+    first = (0.3 + 0.5 * (3.5 - x.abs()).clamp(0, 1) + 0.02 * grain(2, (216, 384))[0]).expand(3, -1, -1)
     hump = high * torch.exp(-(y**2) / 800)
     way = torch.stack([-hump, torch.zeros_like(hump)])
-    late = read(first[None].expand(3, -1, -1), torch.stack([x, y]) + way)[0]
+    late = read(first, torch.stack([x, y]) + way)
     off_px = float(measure_bends(find_lines(first), late, way).off_L.max())
     assert off_px > SCARS["bent"][0] if high else off_px < SCARS["bent"][0] / 4
 
 
-def test_a_picture_of_noise_has_no_lines():
-    assert len(find_lines(to_light(grain(4, AROUND)[None])[0]).points_LN2) == 0
+def test_lines_that_noise_seems_to_have_do_not_bend():
+    picture = grain(4, AROUND)
+    bends = measure_bends(find_lines(picture), read(picture, places(AROUND) - 3.0), torch.full((2, *AROUND), -3.0))
+    assert float(bends.off_L.max()) < SCARS["bent"][0]
+
+
+def test_a_picture_of_one_colour_has_no_lines():
+    assert len(find_lines(torch.full((3, *AROUND), 0.5)).edge_L) == 0
 
 
 @pytest.mark.parametrize("kind", SCARS)
