@@ -117,11 +117,14 @@ class Labelled:
 
 
 def balance(labels_NHW: Tensor) -> Tensor:
-    """Return a weight for each label, so that what flows, sways and is rigid counts alike; unlabelled is 0."""
+    """Return a weight for each label, greater for what is rarer, 1 on average over labelled pixels; unlabelled is 0.
+
+    By the root of its rarity: weights that make all labels count alike made the network see leaves in boards.
+    """
     counts = torch.bincount(labels_NHW.flatten().long(), minlength=len(CODES)).float()
-    weights = counts[RIGID:].sum() / (3 * counts).clamp(min=1)
+    weights = counts.clamp(min=1).rsqrt()
     weights[NONE] = 0
-    return weights
+    return weights * counts[RIGID:].sum() / (weights * counts).sum().clamp(min=1e-9)
 
 
 def mix(batch: Batch, generator: torch.Generator) -> Batch:
@@ -138,16 +141,16 @@ def mix(batch: Batch, generator: torch.Generator) -> Batch:
 
 
 def jitter(picture_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Change brightness, contrast, saturation and tint at random, softly."""
+    """Change brightness, contrast, saturation and tint at random."""
 
     def uniform(spread: float, channels: int = 1) -> Tensor:
         shape = (len(picture_BCHW), channels, 1, 1)
         return spread * (2 * torch.rand(shape, generator=generator, device=picture_BCHW.device) - 1)
 
     grey = picture_BCHW.mean(1, keepdim=True)
-    coloured = grey + (picture_BCHW - grey) * (1 + uniform(0.4))
+    coloured = grey + (picture_BCHW - grey) * (1 + uniform(0.6))
     middle = coloured.mean((1, 2, 3), keepdim=True)
-    varied = middle + (coloured - middle) * (1 + uniform(0.3)) + uniform(0.25) + uniform(0.08, 3)
+    varied = middle + (coloured - middle) * (1 + uniform(0.4)) + uniform(0.3) + uniform(0.15, 3)
     return varied.clamp(-1, 1)
 
 
