@@ -170,11 +170,12 @@ def test_photographs_have_weight_where_they_are_labelled_and_only_on_shares(labe
     assert (meadow[[FLOWS, SWAYS], -1] == -1).all()
 
 
-def test_classes_count_alike():
-    labels = torch.tensor([[NONE] * 5 + [RIGID] * 6 + [FLOWING] * 3 + [SWAYING]])
+def test_rarer_classes_weigh_more_by_the_root_of_their_rarity():
+    labels = torch.tensor([[NONE] * 5 + [RIGID] * 4 + [SWAYING] + [FLOWING]])
     weights, counts = balance(labels), torch.bincount(labels.flatten())
     assert weights[NONE] == 0
-    assert torch.allclose((weights * counts)[RIGID:], torch.tensor(10 / 3))
+    assert torch.allclose(weights[[FLOWING, SWAYING]], 2 * weights[RIGID])
+    assert torch.allclose((weights * counts).sum(), counts[RIGID:].sum().float())
 
 
 def test_unlabelled_cells_do_not_change_the_error(batch, labelled):
