@@ -1,6 +1,7 @@
 """Hold the bundled model against scenes that it never saw, whose fields are known.
 
     python -m recipe.evaluate --scenes 64 --model build/model
+    python -m recipe.evaluate --labelled build/labelled/apart
 
 Nearness is compared by its correlation, classes by intersection over union, the sampled flow and sway by direction and
 length. It does not know pixels.
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recipe.labelled import Labelled
 from recipe.photographs import Photographs
 from recipe.pool import Batch, Pool
 from recipe.textures import Bank
@@ -76,6 +78,25 @@ def judge(mean: Tensor, sampled: Tensor, batch: Batch) -> dict[str, float]:
     return scores
 
 
+@torch.no_grad()
+def judge_labelled(network: PocketNetwork, photographs: Labelled) -> dict[str, float]:
+    """Compare the shares of the direct answer with labels, over all cells that are labelled."""
+    batch = photographs.whole()
+    assert batch.weight_BCHW is not None
+    seen, whole = network.eye(batch.picture_BCHW)
+    denoise = Denoiser(network.unet, Conditions(whole[:, None], seen, seen.new_zeros(len(seen), IDS)), torch.ones(KEYS))
+    shape = (len(seen), KEYS, network.config.latent_channels, *seen.shape[-2:])
+    mean = unpack(denoise(torch.zeros(shape, device=seen.device), torch.tensor(SIGMA_MAX)))[:, 0]
+    scores = {}
+    for name, share in (("flows", FLOWS), ("sways", SWAYS)):
+        known = batch.weight_BCHW[:, share] > 0
+        found, true = (to_share(part[:, share])[known] > 0.5 for part in (mean, batch.field_BCHW))
+        scores[f"{name}: IoU of labelled cells"] = float((found & true).sum() / (found | true).sum().clamp(min=1))
+        scores[f"{name}: found of what does"] = float((found & true).sum() / true.sum().clamp(min=1))
+        scores[f"{name}: wrong of what does not"] = float((found & ~true).sum() / (~true).sum().clamp(min=1))
+    return scores
+
+
 def read(mean: Tensor, sampled: Tensor) -> list[SceneField]:
     """Return the field of every picture."""
     return [read_field(one, other) for one, other in zip(mean, sampled, strict=True)]
@@ -90,9 +111,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4711)
     parser.add_argument("--model", type=Path, default=WEIGHTS)
     parser.add_argument("--photographs", type=Path)
+    parser.add_argument("--labelled", type=Path, help="a folder of labelled photographs to judge instead of scenes")
     settings = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_pocket_network(settings.model, device)
+    if settings.labelled:
+        for name, value in judge_labelled(network, Labelled(settings.labelled, device)).items():
+            print(f"{name:32} {value:.3f}")
+        return
     generator = torch.Generator(device).manual_seed(settings.seed)
     bank, photos = Bank(96, 256, seed=settings.seed, device=device), Photographs(settings.photographs, device)
     pool = Pool((18, 32), settings.scenes, settings.each, settings.seed, device)

@@ -7,13 +7,13 @@ x / sqrt(sigma² + 1), time 0.25·ln sigma.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from recipe.pool import Batch
-from unstill.models.pocket.field import CHANNELS, pack, unpack
+from unstill.models.pocket.field import CHANNELS, NEARNESS, pack, unpack
 from unstill.models.pocket.network import SIGMA_MAX, SIGMA_MIN, PocketNetwork
 
 DIRECT = 0.45  # share of questions
@@ -45,9 +45,11 @@ def ask(batch: Batch, generator: torch.Generator) -> Question:
     even = ((torch.arange(count, device=device) + uniform()) / count)[torch.randperm(count, generator=generator, device=device)]
     sigma = (MEAN + SPREAD * 2**0.5 * torch.erfinv((2 * even - 1).clamp(-0.9999, 0.9999))).exp().clamp(SIGMA_MIN, SIGMA_MAX)
     direct = (uniform() < DIRECT).float()
+    if batch.weight_BCHW is not None:  # photographs tell shares alone, which are read off the direct answer
+        direct = torch.maximum(direct, (batch.weight_BCHW[:, NEARNESS].amax((1, 2)) == 0).float())
     grain = GRAIN * torch.randn(batch.picture_BCHW.shape, generator=generator, device=device)
     return Question(
-        batch=Batch(batch.picture_BCHW + grain, batch.field_BCHW),
+        batch=replace(batch, picture_BCHW=batch.picture_BCHW + grain),
         sigma_B=torch.where(direct > 0, SIGMA_MAX, sigma),
         noise_BCHW=torch.randn(batch.field_BCHW.shape, generator=generator, device=device),
         direct_B=direct,
@@ -61,6 +63,8 @@ def refill(held: Question, asked: Question) -> None:
         getattr(held, name).copy_(getattr(asked, name))
     held.batch.picture_BCHW.copy_(asked.batch.picture_BCHW)
     held.batch.field_BCHW.copy_(asked.batch.field_BCHW)
+    if held.batch.weight_BCHW is not None and asked.batch.weight_BCHW is not None:
+        held.batch.weight_BCHW.copy_(asked.batch.weight_BCHW)
 
 
 def hold(asked: Question, sigma: float | None) -> Question:
@@ -80,7 +84,10 @@ def answer(network: PocketNetwork, asked: Question) -> Tensor:
     seen, whole = network.eye(asked.batch.picture_BCHW)
     seen, whole = seen * asked.shown_B[:, None, None, None], whole * asked.shown_B[:, None]
     velocity = unpack(network(pack(noisy)[:, None].to(seen.dtype), 0.25 * asked.sigma_B.log(), seen, whole)[:, 0])
-    return (velocity.float() - wanted).square().mean((2, 3))
+    error = (velocity.float() - wanted).square()
+    if asked.batch.weight_BCHW is not None:
+        error = error * asked.batch.weight_BCHW
+    return error.mean((2, 3))
 
 
 def lay_weights(device: torch.device | str = "cpu") -> Tensor:

@@ -25,10 +25,18 @@ class Batch:
 
     picture_BCHW: Tensor  # in −1 to 1
     field_BCHW: Tensor
+    weight_BCHW: Tensor | None = None  # of each cell by channel; None where all count alike
 
     def shuffled(self) -> Batch:
         """Give every field the picture of its neighbour."""
         return replace(self, picture_BCHW=self.picture_BCHW.roll(1, dims=0))
+
+    def joined(self, other: Batch) -> Batch:
+        """Append a batch whose cells are weighted to one whose cells are not."""
+        assert other.weight_BCHW is not None
+        weight = torch.cat([torch.ones_like(self.field_BCHW), other.weight_BCHW])
+        picture = torch.cat([self.picture_BCHW, other.picture_BCHW])
+        return Batch(picture, torch.cat([self.field_BCHW, other.field_BCHW]), weight)
 
 
 class Pool:

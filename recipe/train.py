@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from recipe import checkpoint
+from recipe.labelled import APART, LEARNT, Labelled
 from recipe.lesson import Question, answer, ask, hold, lay_weights, refill, weigh
 from recipe.photographs import Photographs
 from recipe.pool import Pool
@@ -39,7 +40,7 @@ EVERY = 8  # steps between looks at the clock
 LOUDEST = 1.0  # norm of a gradient
 LEVELS = (None, 30.0, 3.0, 0.3)  # noise levels at which the error is measured; None is the direct question
 HEADER = ["step", "minutes", "scenes", "loss", "gradient", "rate", "gap", "nearness", "flows", "sways", *(
-    f"motion_{sigma or 'direct'}" for sigma in LEVELS)]  # fmt: skip
+    f"motion_{sigma or 'direct'}" for sigma in LEVELS), "labelled_flows", "labelled_sways"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Settings:
     fill: int
     bank: tuple[int, int]
     photographs: Path | None
+    labelled: Path | None
+    labelled_share: float
     report_s: float
     save_s: float
     seed: int
@@ -78,6 +81,8 @@ def read_settings() -> Settings:
     parser.add_argument("--fill", type=int, default=4096, help="scenes painted before the first step")
     parser.add_argument("--bank", type=int, nargs=2, default=(192, 512), help="textures, and pixels of a side")
     parser.add_argument("--photographs", type=Path, help="a folder that recipe.photographs has written")
+    parser.add_argument("--labelled", type=Path, help="a folder that recipe.labelled has written")
+    parser.add_argument("--labelled-share", type=float, default=0.25, help="of a batch")
     parser.add_argument("--report-s", type=float, default=20)
     parser.add_argument("--save-s", type=float, default=120)
     parser.add_argument("--seed", type=int, default=0)
@@ -120,6 +125,8 @@ class Trainer:
         self.first = self.step
         self.bank = Bank(*settings.bank, seed=settings.seed, device=self.device)
         self.photos = Photographs(settings.photographs, self.device)
+        self.labelled = Labelled(settings.labelled / LEARNT, self.device) if settings.labelled else None
+        self.count_labelled = round(settings.batch * settings.labelled_share) if settings.labelled else 0
         self.pools = [
             Pool(patches, max(settings.paint, round(settings.pool * share) // settings.paint * settings.paint),
                  settings.paint, settings.seed + 31 * number, self.device)
@@ -145,7 +152,11 @@ class Trainer:
                 pool.add(self.bank, self.photos)
         generator = torch.Generator(self.device).manual_seed(17)
         asked = ask(apart.draw(settings.batch, mirror=False), generator)
-        return [hold(asked, sigma) for sigma in LEVELS]
+        questions = [hold(asked, sigma) for sigma in LEVELS]
+        if settings.labelled:
+            photographs = Labelled(settings.labelled / APART, self.device)
+            questions.append(ask(photographs.draw(settings.batch, next(iter(SHAPES)), generator), generator))
+        return questions
 
     def learn(self) -> tuple[Tensor, Tensor]:
         """Take one step; return the loss and the norm of the gradient."""
@@ -153,7 +164,10 @@ class Trainer:
         number = sum(turn >= sum(list(SHAPES.values())[: k + 1]) for k in range(len(SHAPES) - 1))
         if self.step % self.settings.every == 0:
             self.pools[number].add(self.bank, self.photos)
-        asked = ask(self.pools[number].draw(self.settings.batch), self.generator)
+        batch = self.pools[number].draw(self.settings.batch - self.count_labelled)
+        if self.labelled:
+            batch = batch.joined(self.labelled.draw(self.count_labelled, self.pools[number].patches, self.generator))
+        asked = ask(batch, self.generator)
         if self.on_gpu and not self.settings.eager:
             if number not in self.recorded:
                 self.recorded[number] = Recorded(self.descend, asked, self.recorded)
@@ -308,11 +322,12 @@ class Log:
         errors, other = trainer.measure(questions)
         scenes = (trainer.step - trainer.first) * trainer.settings.batch
         gap = other * 3 / sum(errors[0][:3])
-        motion = [sum(error[3:]) / 4 for error in errors]
-        row = [trainer.minutes, scenes, loss, size, trainer.rate(), gap, *errors[0][:3], *motion]
+        motion = [sum(error[3:]) / 4 for error in errors[: len(LEVELS)]]
+        labelled = errors[len(LEVELS)][1:3] if len(errors) > len(LEVELS) else (0.0, 0.0)
+        row = [trainer.minutes, scenes, loss, size, trainer.rate(), gap, *errors[0][:3], *motion, *labelled]
         with self.path.open("a", newline="") as file:
             csv.writer(file).writerow([trainer.step, *(f"{value:.5g}" for value in row)])
-        shown = " ".join(f"{value:.3f}" for value in (*errors[0][:3], *motion))
+        shown = " ".join(f"{value:.3f}" for value in (*errors[0][:3], *motion, *labelled))
         print(
             f"{trainer.step} steps {trainer.minutes:.2f} min {scenes} scenes loss {loss:.4f} gap {gap:.2f} [{shown}]",
             flush=True,

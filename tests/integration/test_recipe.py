@@ -13,6 +13,7 @@ from PIL import Image
 from recipe import checkpoint
 from recipe.evaluate import compare, correlate, overlap, sample
 from recipe.export import export
+from recipe.labelled import FLOWING, NONE, RIGID, SWAYING, Labelled, balance, label
 from recipe.lesson import answer, ask, hold, lay_weights, refill, weigh
 from recipe.photographs import Photographs
 from recipe.pool import Batch, Pool, mirror_field
@@ -20,7 +21,7 @@ from recipe.sheet import draw
 from recipe.textures import Bank
 from recipe.train import SMALL, transplant
 
-from unstill.models.pocket.field import CHANNELS, read_field
+from unstill.models.pocket.field import CHANNELS, FLOWS, NEARNESS, SWAYS, read_field
 from unstill.models.pocket.network import SIGMA_MAX, PocketNetwork, load_pocket_network
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,22 @@ def run(tmp_path_factory):
     return out, train(out)
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Two labelled photographs: a lake below unlabelled sky, and a meadow behind a wall."""
+    folder = tmp_path_factory.mktemp("labelled")
+    lake = [("flows", "0,50 100,50 100,100 0,100")]
+    meadow = [("sways", "0,0 100,0 100,100 0,100"), ("rigid", "0,75 100,75 100,100 0,100")]
+    for name, rows in (("lake", lake), ("meadow", meadow)):
+        image = Image.effect_noise((96, 64), 40).convert("RGB")
+        labels = label(image, [{"class": one, "polygon": polygon, "where": ""} for one, polygon in rows])
+        for part in ("learnt", "apart"):
+            (folder / part).mkdir(exist_ok=True)
+            image.save(folder / part / f"{name}.webp")
+            labels.save(folder / part / f"{name}.png")
+    return folder
+
+
 @pytest.fixture
 def batch():
     return Batch(torch.rand(4, 3, 64, 64) * 2 - 1, torch.randn(4, CHANNELS, 16, 16))
@@ -51,6 +68,12 @@ def test_a_run_logs_numbers_and_leaves_a_state(run):
     assert "gap" in said
     assert all(float(value) == float(value) for row in rows for value in row.values())
     assert json.loads((out / "state.json").read_text())["step"] == int(rows[-1]["step"]) == 1
+
+
+@pytest.mark.thorough("a second training run; its parts are checked one by one below")
+def test_a_run_learns_from_labelled_photographs(labelled, tmp_path):
+    train(tmp_path, "--labelled", str(labelled), "--labelled-share", "0.5")
+    assert all(float(row["labelled_flows"]) > 0 for row in csv.DictReader((tmp_path / "log.csv").open()))
 
 
 @pytest.mark.thorough("a second training run; resuming is also what export and load check")
@@ -126,6 +149,45 @@ def test_refilling_copies_all_of_a_question(batch):
     refill(one, other)
     network = PocketNetwork(SMALL)
     assert torch.equal(answer(network, one), answer(network, other))
+
+
+def test_later_labels_lie_over_earlier_ones_where_their_condition_holds():
+    image = Image.new("RGB", (40, 40), "white")
+    image.paste("black", (0, 0, 20, 40))
+    whole = "0,0 100,0 100,100 0,100"
+    rows = [("rigid", whole, ""), ("sways", whole, "light<0.5"), ("flows", "0,50 100,50 100,100 0,100", "")]
+    labels = label(image, [dict(zip(("class", "polygon", "where"), row, strict=True)) for row in rows])
+    assert [labels.getpixel(at) for at in ((5, 5), (35, 5), (5, 35), (35, 35))] == [SWAYING, RIGID, FLOWING, FLOWING]
+
+
+def test_photographs_have_weight_where_they_are_labelled_and_only_on_shares(labelled):
+    batch = Labelled(labelled / "learnt").whole()
+    lake, meadow = batch.field_BCHW
+    assert batch.weight_BCHW[:, [k for k in range(CHANNELS) if k not in (FLOWS, SWAYS)]].abs().sum() == 0
+    assert batch.weight_BCHW[0, FLOWS, 0].max() == 0 < batch.weight_BCHW[0, FLOWS, -1].min()
+    assert (lake[[FLOWS, SWAYS], -1] == torch.tensor([[1.0], [-1.0]])).all()
+    assert (meadow[[FLOWS, SWAYS], 0] == torch.tensor([[-1.0], [1.0]])).all()
+    assert (meadow[[FLOWS, SWAYS], -1] == -1).all()
+
+
+def test_rarer_classes_weigh_more_by_the_root_of_their_rarity():
+    labels = torch.tensor([[NONE] * 5 + [RIGID] * 4 + [SWAYING] + [FLOWING]])
+    weights, counts = balance(labels), torch.bincount(labels.flatten())
+    assert weights[NONE] == 0
+    assert torch.allclose(weights[[FLOWING, SWAYING]], 2 * weights[RIGID])
+    assert torch.allclose((weights * counts).sum(), counts[RIGID:].sum().float())
+
+
+def test_unlabelled_cells_do_not_change_the_error(batch, labelled):
+    """Crops are asked about directly; what they do not say is not held against the network."""
+    network, generator = PocketNetwork(SMALL), torch.Generator().manual_seed(0)
+    both = batch.joined(Labelled(labelled / "learnt").draw(2, (8, 8), generator))
+    asked = ask(both, generator)
+    assert (asked.direct_B[len(batch.picture_BCHW) :] == 1).all()
+    known = both.weight_BCHW > 0
+    other = replace(asked, batch=replace(asked.batch, field_BCHW=torch.where(known, both.field_BCHW, 9.0)))
+    assert not known[-2:, NEARNESS].any()
+    assert torch.allclose(answer(network, asked), answer(network, other))
 
 
 def test_a_mirror_turns_what_goes_right():
