@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from unstill.models.pocket.ambient import find_streams
 from unstill.models.pocket.drag import find_thing
 from unstill.models.pocket.field import SceneField
 from unstill.models.pocket.fill import fill_behind
@@ -199,3 +200,11 @@ def test_boxes_and_growth_are_what_windows_give() -> None:
     assert torch.allclose(box(image, 3), windows.flatten(-2).nanmean(-1), atol=1e-5)
     assert torch.equal(grow(image, 3), windows.flatten(-2).nan_to_num(-1).amax(-1))
     assert torch.allclose(pull_push(image, torch.ones(23, 31)), image, atol=1e-5)
+
+
+def test_only_velocities_that_agree_with_those_around_them_are_a_stream():
+    guessed = torch.randn(2, 36, 64, generator=torch.Generator().manual_seed(0))
+    guessed[:, :, 32:] = torch.tensor([1.0, 0.2])[:, None, None]
+    steady, agree = find_streams(guessed)
+    assert float(agree[:, 40:].min()) == 1 and torch.allclose(steady[:, 4:-4, 40:60], guessed[:, 4:-4, 40:60], atol=1e-4)
+    assert float((agree[:, :24] > 0.5).float().mean()) < 0.02

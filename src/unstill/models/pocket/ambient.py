@@ -21,6 +21,10 @@ BELIEVED, CERTAIN = 0.5, 0.7  # refined shares from which on something moves, an
 FAR, CLOUDS = 0.2, (0.35, 0.55)  # nearness below which clouds flow, whatever their texture, and shares as above
 RUNS, RUNS_FULLY = 0.35, 0.5  # how much texture has to run one way
 ROUGH, ROUGH_FULLY = 0.012, 0.025  # standard deviation of colours within a cell
+STREAM, AGREES = (
+    2,
+    (0.35, 0.6),
+)  # cells over which velocities have to agree, and how much of their length their mean has to keep
 AROUND = 7  # cells over which texture is looked at
 SMALLEST = 4  # cells: the reach of what is dropped for being small
 LEAST_AREA = 0.01  # of the picture
@@ -39,8 +43,9 @@ def settle_motion(field: SceneField, picture_CHW: Tensor, nearness_HW: Tensor) -
     shares = solve_smooth(resize(shares, size), torch.ones_like(nearness_HW), SMOOTHING * across_HW, SMOOTHING * down_HW, 40)
     believed = rise(shares, BELIEVED, CERTAIN)
     runs_HW, rough_HW = look_at_texture(picture_CHW, size, believed[0])
+    flow_CHW, agree_HW = find_streams(field.flow_CHW)
     clouds_HW = rise(shares[0], *CLOUDS) * rise(FAR - nearness_HW, 0, FAR / 2)
-    flows_HW = torch.maximum(believed[0] * rise(runs_HW, RUNS, RUNS_FULLY), clouds_HW)
+    flows_HW = torch.maximum(believed[0] * rise(runs_HW, RUNS, RUNS_FULLY), clouds_HW) * resize(agree_HW[None], size)[0]
     sways_HW = believed[1] * rise(rough_HW, ROUGH, ROUGH_FULLY)
     flows_HW, sways_HW = (drop_small(share_HW) for share_HW in (flows_HW, sways_HW))
     return replace(
@@ -48,9 +53,16 @@ def settle_motion(field: SceneField, picture_CHW: Tensor, nearness_HW: Tensor) -
         nearness_HW=nearness_HW,
         flows_HW=flows_HW,
         sways_HW=sways_HW,
-        flow_CHW=normalise(resize(field.flow_CHW, size), flows_HW),
+        flow_CHW=normalise(resize(flow_CHW, size), flows_HW),
         sway_CHW=normalise(resize(field.sway_CHW, size), sways_HW),
     )
+
+
+def find_streams(flow_CHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Return velocities that agree with those around them, and how surely, 0 to 1; a guess differs from cell to cell."""
+    steady_CHW = smooth(flow_CHW, STREAM)
+    length_HW = smooth(flow_CHW.norm(dim=0)[None], STREAM)[0]
+    return steady_CHW, rise(steady_CHW.norm(dim=0) / length_HW.clamp(min=1e-6), *AGREES)
 
 
 def rise(value: Tensor, low: float, high: float) -> Tensor:
