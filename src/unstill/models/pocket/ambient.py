@@ -24,7 +24,7 @@ ROUGH, ROUGH_FULLY = 0.012, 0.025  # standard deviation of colours within a cell
 STREAM, AGREES = (
     2,
     (0.35, 0.6),
-)  # cells over which velocities have to agree, and how much of their length their mean has to keep
+)  # cells over which velocities have to agree, and what their mean has to keep of their length
 AROUND = 7  # cells over which texture is looked at
 SMALLEST = 4  # cells: the reach of what is dropped for being small
 LEAST_AREA = 0.01  # of the picture
