@@ -17,6 +17,7 @@ from unstill.measure.lines import find_lines, measure_bends
 from unstill.measure.scars import find_known, fit_whole
 from unstill.measure.verdicts import SCARS, judge, judge_asked
 
+pytestmark = pytest.mark.slow  # clips are made and looked at: a second each
 TORN = sorted((Path(__file__).parents[1] / "data" / "torn").glob("*.webp"))
 PICTURE = Path(__file__).parents[2] / "examples" / "harbour.jpg"
 
@@ -52,7 +53,6 @@ def test_all_torn_clips_are_there():
     assert len(TORN) == 6
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_clip_gets_its_verdict_with_frame_and_place(name, clips):
     verdicts = {verdict.name: verdict for verdict in judge(measure_clip(to_frames(clips[name].frames_FHWC)))}
@@ -64,7 +64,6 @@ def test_a_broken_clip_gets_its_verdict_with_frame_and_place(name, clips):
     assert 0 <= top < bottom <= 1
 
 
-@pytest.mark.slow
 def test_a_whole_clip_gets_none(clips):
     """What something near uncovers as it passes is often called torn (docs/howto/check-a-clip.md), and left out here."""
     whole = {name: clip for name, clip in clips.items() if clip.verdict is None and name != "parallax"}

@@ -19,6 +19,7 @@ from unstill.values import Arrow
 
 ROWS, COLUMNS = 144, 256
 BOX = (slice(48, 112), slice(100, 160))
+pytestmark = pytest.mark.slow  # clips are made and looked at: a second each
 
 
 def paint() -> torch.Tensor:

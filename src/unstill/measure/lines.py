@@ -35,17 +35,17 @@ PULL = 0.02  # of a sample: an edge that goes on as it went is preferred
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
-    """Lines of one picture, each sampled at every pixel of its length."""
+class StraightLines:
+    """StraightLines of one picture, each sampled at every pixel of its length."""
 
     points_LN2: Tensor
     holds_LN: Tensor  # which of the samples are on the line
     normal_L2: Tensor
     edge_L: Tensor  # how strong the edge is, on average
 
-    def take(self, which: Tensor) -> Lines:
+    def take(self, which: Tensor) -> StraightLines:
         """Return some of the lines."""
-        return Lines(self.points_LN2[which], self.holds_LN[which], self.normal_L2[which], self.edge_L[which])
+        return StraightLines(self.points_LN2[which], self.holds_LN[which], self.normal_L2[which], self.edge_L[which])
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Bends:
     box_L4: Tensor  # left, top, right, bottom, px
 
 
-def find_lines(colour_CHW: Tensor) -> Lines:
+def find_lines(colour_CHW: Tensor) -> StraightLines:
     """Find straight edges, at most one from each cell, each once."""
     tensor_3HW = measure_tensor(colour_CHW)
     strength_HW = (tensor_3HW[0] + tensor_3HW[2]).sqrt()
@@ -75,7 +75,7 @@ def find_lines(colour_CHW: Tensor) -> Lines:
     return lines.take(course.is_seen_L & (_find_straight(course)[1] > STRAIGHT_SHARE))
 
 
-def _choose(lines: Lines) -> Tensor:
+def _choose(lines: StraightLines) -> Tensor:
     """Choose the longest lines, none of which is a part of another."""
     length_L = lines.holds_LN.sum(1)
     order = length_L.argsort(descending=True, stable=True)
@@ -107,7 +107,7 @@ def _orient(tensor_3HW: Tensor, chosen: Tensor) -> Tensor:
     return torch.stack([angle.cos(), angle.sin()], 1)
 
 
-def _follow(tensor_3HW: Tensor, at_L2: Tensor, normal_L2: Tensor, half: int) -> tuple[Tensor, Tensor, Lines]:
+def _follow(tensor_3HW: Tensor, at_L2: Tensor, normal_L2: Tensor, half: int) -> tuple[Tensor, Tensor, StraightLines]:
     """Follow edges to both sides, and lay lines through them anew."""
     along = torch.arange(-half, half + 1.0, device=at_L2.device)
     way_L2 = torch.stack([-normal_L2[:, 1], normal_L2[:, 0]], 1)
@@ -124,7 +124,7 @@ def _follow(tensor_3HW: Tensor, at_L2: Tensor, normal_L2: Tensor, half: int) -> 
     normal_L2 = torch.stack([turned[:, 1], -turned[:, 0]], 1)
     holds = torch.cat(reach, 1) > 0
     mean_L = (edge_LN * holds).sum(1) / holds.sum(1).clamp(min=1)
-    return at_L2, normal_L2, Lines(at_L2[:, None] + along[:, None] * turned[:, None], holds, normal_L2, mean_L)
+    return at_L2, normal_L2, StraightLines(at_L2[:, None] + along[:, None] * turned[:, None], holds, normal_L2, mean_L)
 
 
 def find_edge(tensor_3HW: Tensor, points_LN2: Tensor, normal_L2: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,7 @@ class Course:
     is_seen_L: Tensor  # long enough in the frame
 
 
-def measure_bends(lines: Lines, late_CHW: Tensor, way_2HW: Tensor) -> Bends:
+def measure_bends(lines: StraightLines, late_CHW: Tensor, way_2HW: Tensor) -> Bends:
     """Measure how much of each line is off the straight in a late frame; ways lead from its pixels to where they were."""
     course = _unroll(lines, measure_tensor(late_CHW), way_2HW)
     straight_LN, _ = _find_straight(course)
@@ -184,7 +184,7 @@ def measure_bends(lines: Lines, late_CHW: Tensor, way_2HW: Tensor) -> Bends:
     return Bends(torch.where(counts_L, off_L, 0.0), box_L4)
 
 
-def _unroll(lines: Lines, tensor_3HW: Tensor, way_2HW: Tensor) -> Course:
+def _unroll(lines: StraightLines, tensor_3HW: Tensor, way_2HW: Tensor) -> Course:
     """Follow lines to where their points have gone, and look for their edges beside the straight line through these."""
     points = lines.points_LN2
     gone = points.clone()

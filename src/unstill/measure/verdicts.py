@@ -38,11 +38,11 @@ SLOW_PX, FAST_PX = 1.5, 4.0  # words for motion, a frame that a model makes
 
 LESS = "less motion, or another camera"
 SCARS = {  # from which size on each kind is a fault, what is said, and what helps; sizes are those of measure/scars.py
-    "torn": (1.5, "it is torn", LESS),
+    "torn": (1.5, "edges that the picture does not have, torn or uncovered as something passes,", LESS),
     "filled": (0.25, "detail is gone", LESS),
     "smeared": (1.0, "it is smeared, stretched more than threefold", "less motion, or --camera zoom, which stretches nothing"),
-    "bent": (11.5, "straight lines bend", "less motion, or --camera zoom, which bends nothing"),
-    "ghost": (2.5, "a thing is there twice", "another seed, or less motion; a shorter arrow where one moved it"),
+    "bent": (15.0, "straight lines bend", "less motion, or --camera zoom, which bends nothing"),
+    "ghost": (3.5, "a thing is there twice", "another seed, or less motion; a shorter arrow where one moved it"),
 }
 LOOKED_FOR = (
     "tears, fills, smears, bent lines, doubles, flicker, seams, cuts, repeated and black frames, "

@@ -48,7 +48,7 @@ class Said:
         if not self.limits:
             return ""
         return (
-            f"The camera moves {self.speed_px:.1f} px a frame, not {self.asked_px:.1f}: at more, {' and '.join(self.limits)}."
+            f"The camera moves {self.speed_px:.2g} px a frame, not {self.asked_px:.2g}: at more, {' and '.join(self.limits)}."
         )
 
 
