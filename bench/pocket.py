@@ -1,4 +1,4 @@
-"""How long the bundled model takes on this machine, from command to file and to the end, and how much memory, over all pictures here.
+"""How long the bundled model takes on this machine, to the file and to the report, and how much memory, over all pictures here.
 
     python bench/pocket.py --out rows.csv
 
