@@ -70,9 +70,13 @@ WAYS = {
 
 def judge(found: Measures, play_fps: float | None = None) -> tuple[Verdict, ...]:
     """Say what is wrong, the worst first; where frames come faster than the model makes them, each may move less."""
-    scars = () if found.black_frames else found.scars  # a black frame shows nothing that the first one explains
+    scars, drift = found.scars, tuple(_judge_drift(found))
+    if found.black_frames:
+        scars = ()  # a black frame shows nothing that the first one explains
+    elif any(verdict.name == "colour" for verdict in drift):
+        scars = tuple(scar for scar in scars if scar.kind != "bent")  # edges that fade leave their lines
     parts = (_judge_frames(found), judge_scars(scars), _judge_motion(found, play_fps or USUAL_FPS))
-    return tuple(verdict for part in (*parts, _judge_light(found), _judge_drift(found)) for verdict in part)
+    return tuple(verdict for part in (*parts, _judge_light(found), drift) for verdict in part)
 
 
 def judge_asked(found: Measures, camera: str, arrows: Sequence[tuple[float, float]] = ()) -> tuple[Verdict, ...]:
