@@ -24,7 +24,7 @@ help:  ## list the targets
 demo: .venv/ready  ## animate a picture of examples/ and say where the clip is
 	@$(RUN) examples/demo.py $(PICTURE)
 
-check: .venv/ready  ## lint, types, layers, unit and contract tests; under a minute
+check: .venv/ready  ## lint, types, layers, unit and contract tests; 1 to 2 minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory -j2 types quick
@@ -35,7 +35,7 @@ types:
 quick:
 	@$(TESTS) tests/unit tests/contract -m 'not slow and not gpu and not browser and not thorough'
 
-test: .venv/ready  ## everything a change could break and that needs no GPU; 8.5 minutes on two cores
+test: .venv/ready  ## everything a change could break and that needs no GPU; 8.5 to 13 minutes on two cores
 	@$(TESTS)
 	@if $(HAS_TRITON); then $(KERNELS); else echo "Triton is not installed: its kernels did not run (make kernels, 198 MB)"; fi
 
